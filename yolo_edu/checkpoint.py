@@ -1,0 +1,316 @@
+"""Weights on disk: ours (safetensors) and the official pickled ones, read without executing anything.
+
+An official `.pt` file is a Python pickle, and a pickle is a program: opening one from a stranger with the
+usual loader runs whatever it says. Here the official files' module classes are replaced by empty shells
+under PyTorch's restricted unpickler; any other name in the file is refused. What is left are tensors, and
+those go into our own network.
+"""
+
+import json
+import os
+import pickle
+import re
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from yolo_edu.errors import UserError
+from yolo_edu.model import RELEASES, SIZES, Detector
+
+FORMAT = "yolo_edu 1"
+# Derived in our Detect (R1's pixel anchors), or counters that a profiler left behind.
+IGNORED = re.compile(r"(anchor_grid|total_ops|total_params|num_batches_tracked)$")
+
+
+# --- writing --------------------------------------------------------------------------------------------
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then move it there: the old file or the new, never half.
+
+    Raises:
+        UserError: the disk refuses (full, read-only, no such folder); an existing file is untouched.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)  # mkstemp's 0600 would hide the file from everyone else
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, safetensors.SafetensorError, RuntimeError) as error:
+        # torch.save and safetensors wrap the disk's complaint in errors of their own
+        raise UserError(f"{path}: cannot write ({error}). Free some space or choose another folder.") from None
+
+
+def describe(model: Detector) -> dict[str, Any]:
+    """All that is needed to build the same network again, as plain JSON values."""
+    norm = next(m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    return {
+        "release": model.release,
+        "depth": model.scale.depth,
+        "width": model.scale.width,
+        "names": list(model.names),
+        "anchors": model.anchors.tolist(),
+        "bn_eps": norm.eps,
+        "bn_momentum": norm.momentum,
+    }
+
+
+def build(description: Mapping[str, Any]) -> Detector:
+    """The network that `describe` described, freshly initialized.
+
+    Raises:
+        KeyError, TypeError, ValueError: the description is not one of `describe`'s.
+    """
+    return RELEASES[description["release"]](
+        (float(description["depth"]), float(description["width"])),
+        [str(name) for name in description["names"]],
+        anchors=description["anchors"],
+        bn_eps=description["bn_eps"],
+        bn_momentum=description["bn_momentum"],
+    )
+
+
+def save_checkpoint(
+    path: str | Path, model: Detector, metadata: Mapping[str, Any] | None = None, *, half: bool = False
+) -> None:
+    """Write an unfused model as safetensors, atomically.
+
+    Args:
+        path: the file; `.safetensors` by convention.
+        model: an unfused detector.
+        metadata: JSON values to keep with the weights (how they were trained, what they reached).
+        half: store floating tensors as float16; half the size, and enough for inference.
+
+    Raises:
+        UserError: the file cannot be written. What stood there before is untouched.
+    """
+    state = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
+    if half:
+        state = {name: x.half() if x.is_floating_point() else x for name, x in state.items()}
+    header = {
+        "format": FORMAT,
+        "model": json.dumps(describe(model)),
+        "metadata": json.dumps(dict(metadata or {})),
+    }
+    write_atomically(Path(path), lambda file: safetensors.torch.save_file(state, file, header))
+
+
+# --- reading --------------------------------------------------------------------------------------------
+
+
+def load_checkpoint(path: str | Path) -> Detector:
+    """Read a detector from any file we know: our safetensors, our training state, an official `.pt`.
+
+    Returns:
+        The model in evaluation mode, float32, on the CPU, with its class names.
+
+    Raises:
+        UserError: no such file, not a checkpoint, truncated, another architecture, or a pickle that asks
+            for anything but tensors and the official classes. Nothing in the file is ever executed.
+    """
+    path = Path(path)
+    description, state = _read(path)
+    try:
+        model = build(description)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: describes no network of ours ({error}). Train or download it again.") from None
+    _fill(model, state, path)
+    return model.eval()
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """What `save_checkpoint` was given as metadata; {} for files of other kinds."""
+    header = _safetensors_header(Path(path))
+    return dict(json.loads(header.get("metadata", "{}"))) if header else {}
+
+
+def load_state(path: str | Path, *, shells: bool = False) -> dict[str, Any]:
+    """`torch.load` that executes nothing: tensors, plain containers and, on request, official shells.
+
+    Raises:
+        UserError: missing, not a PyTorch file, truncated, or asking for a forbidden name.
+    """
+    path = Path(path)
+    _require_file(path)
+    try:
+        with torch.serialization.safe_globals(_allowed() if shells else []):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        name = re.search(r"GLOBAL ([\w.]+)|global ([\w.]+)", str(error))
+        wanted = next((n for n in name.groups() if n), None) if name else None
+        if wanted:
+            raise UserError(
+                f"{path}: refused. The file asks for {wanted!r}, which a checkpoint of this detector does not "
+                "need; it may be of another architecture, or hostile. Nothing in it was executed."
+            ) from None
+        raise UserError(f"{path}: not a checkpoint, or a damaged one. Download or save it again.") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile, OSError, AttributeError) as error:
+        first = str(error).strip().split("\n")[0][:120]
+        raise UserError(f"{path}: damaged or truncated ({first}). Download or save it again.") from None
+    except Exception as error:  # the restricted unpickler meets hostile bytes: any error means "refused"
+        raise UserError(f"{path}: not a checkpoint ({type(error).__name__}). Nothing was executed.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds {type(content).__name__}, not a checkpoint with a 'model' in it.")
+    return content
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        problem = "is a folder" if path.is_dir() else "no such file"
+        raise UserError(f"{path}: {problem}. Give the path of a .safetensors or .pt file.")
+
+
+def _safetensors_header(path: Path) -> dict[str, str] | None:
+    """The text header of a safetensors file; None for a file of another kind."""
+    _require_file(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError):
+        return None
+
+
+def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+    header = _safetensors_header(path)
+    if header is not None:
+        if header.get("format") != FORMAT:
+            raise UserError(f"{path}: a safetensors file, but not one of ours (no '{FORMAT}' in its header).")
+        return json.loads(header["model"]), safetensors.torch.load_file(path)
+    if path.suffix == ".safetensors":
+        raise UserError(f"{path}: damaged or truncated. Download or save it again.")
+    content = load_state(path, shells=True)
+    if content.get("format") == FORMAT:
+        return content["description"], content["ema"]
+    return _official(content, path)
+
+
+def _fill(model: Detector, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load strictly: every weight present, none over, all shapes equal."""
+    wanted = model.state_dict()
+    state = {name: x.float() for name, x in state.items() if not IGNORED.search(name)}
+    missing = [n for n in wanted if n not in state and not IGNORED.search(n)]
+    extra = [n for n in state if n not in wanted]
+    wrong = [n for n in wanted if n in state and state[n].shape != wanted[n].shape]
+    for problem, names in (("lacks", missing), ("has the unknown", extra), ("has another shape of", wrong)):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise UserError(
+                f"{path}: another architecture: it {problem} {', '.join(names[:3])}{more}. "
+                f"This reader knows {' and '.join(RELEASES)}."
+            )
+    model.load_state_dict(dict(state), strict=False)
+
+
+# --- official files -------------------------------------------------------------------------------------
+
+
+class Shell:
+    """Stands in for every class an official file names: it keeps the attributes and can do nothing."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        self.arguments = args
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, dict):
+            self.__dict__.update(state)
+
+
+OFFICIAL_CLASSES = (
+    *(f"models.yolo.{n}" for n in ("Model", "DetectionModel", "Detect")),
+    *(f"models.common.{n}" for n in ("Conv", "Focus", "Bottleneck", "BottleneckCSP", "C3", "SPP", "SPPF", "Concat")),
+    "torch.nn.modules.conv.Conv2d",
+    "torch.nn.modules.batchnorm.BatchNorm2d",
+    *(f"torch.nn.modules.container.{n}" for n in ("Sequential", "ModuleList")),
+    *(f"torch.nn.modules.activation.{n}" for n in ("LeakyReLU", "SiLU", "Hardswish")),
+    "torch.nn.modules.linear.Identity",
+    "torch.nn.modules.pooling.MaxPool2d",
+    "torch.nn.modules.upsampling.Upsample",
+    # bookkeeping beside the weights: the best fitness, the options, the date
+    "argparse.Namespace",
+    "datetime.datetime",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    *(f"numpy.{n}" for n in ("dtype", "ndarray", "core.multiarray.scalar", "core.multiarray._reconstruct")),
+    *(f"numpy._core.multiarray.{n}" for n in ("scalar", "_reconstruct")),
+)
+
+
+def _allowed() -> list[tuple[type, str]]:
+    # One class each: the unpickler looks up by class and by name, and the names must not shadow one another.
+    return [(type(name.rsplit(".", 1)[-1], (Shell,), {}), name) for name in OFFICIAL_CLASSES]
+
+
+def _official(content: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Description and float tensors of an official checkpoint, levels in the order P3, P4, P5."""
+    model = content.get("ema") or content.get("model")
+    if not isinstance(model, Shell):
+        raise UserError(f"{path}: no 'model' inside. Give an official detector checkpoint or one of ours.")
+    state = dict(_tensors(model))
+    release, last = ("yolov5", 27) if "model.27.anchors" in state else ("yolov5v6", 24)
+    try:
+        cells = state[f"model.{last}.anchors"].float()
+        if cells.shape[0] == 3 and cells[0].prod(-1).mean() > cells[-1].prod(-1).mean():
+            cells = cells.flip(0)  # R1 lists P5 first
+        state[f"model.{last}.anchors"] = cells
+        strides = cells.new_tensor([8, 16, 32])[:, None, None]
+        predictions = state["model.18.bias" if release == "yolov5" else "model.24.m.0.bias"]
+        classes = len(predictions) // cells.shape[1] - 5
+        depth, width = _scale(state, model, release)
+        names = _names(getattr(model, "names", None), classes)
+        anchors = (cells * strides).tolist()
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise UserError(
+            f"{path}: another architecture ({error} not as expected). This reader knows {' and '.join(RELEASES)}."
+        ) from None
+    eps = 1e-4 if release == "yolov5" else 1e-3
+    description = {"release": release, "depth": depth, "width": width, "names": names, "anchors": anchors}
+    return description | {"bn_eps": eps, "bn_momentum": 0.03}, state
+
+
+def _tensors(shell: Shell, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """What `state_dict()` would list, read off the dictionaries that an nn.Module pickles."""
+    for group in ("_parameters", "_buffers"):
+        for name, value in (getattr(shell, group, None) or {}).items():
+            if isinstance(value, Tensor):
+                yield prefix + name, value
+    for name, child in (getattr(shell, "_modules", None) or {}).items():
+        if isinstance(child, Shell):
+            yield from _tensors(child, f"{prefix}{name}.")
+
+
+def _scale(state: Mapping[str, Tensor], model: Shell, release: str) -> tuple[float, float]:
+    """Depth and width multiples: as the file says, else read off the shapes."""
+    recorded = getattr(model, "yaml", None) or getattr(model, "md", None)
+    if isinstance(recorded, dict) and {"depth_multiple", "width_multiple"} <= set(recorded):
+        return float(recorded["depth_multiple"]), float(recorded["width_multiple"])
+    row, joint = (9, "cv4") if release == "yolov5" else (8, "cv3")
+    width = state[f"model.{row}.{joint}.conv.weight"].shape[0] / 1024
+    repeats = [
+        len({name.split(".")[3] for name in state if name.startswith(f"model.{r}.m.")}) for r in (2, 6)
+    ]  # stages of 3 and of 9 bottlenecks at full size
+    for scale in SIZES.values():
+        if [scale.repeats(3), scale.repeats(9)] == repeats:
+            return scale.depth, width
+    return repeats[1] / 9, width
+
+
+def _names(names: object, classes: int) -> list[str]:
+    if isinstance(names, dict):
+        names = [names[key] for key in sorted(names)]
+    if isinstance(names, list) and len(names) == classes:
+        return [str(name) for name in names]
+    return [str(k) for k in range(classes)]
