@@ -131,8 +131,9 @@ def ciou(prediction: Tensor, target: Tensor, eps: float = 1e-7) -> Tensor:
     """
     overlap = iou(prediction, target, eps)
     size_p, size_t = prediction[..., 2:] - prediction[..., :2], target[..., 2:] - target[..., :2]
-    angle_p = torch.atan(size_p[..., 0] / size_p[..., 1])
-    angle_t = torch.atan(size_t[..., 0] / size_t[..., 1])
+    # atan(w / h), but a box without height gives π/2 or 0 and a finite gradient instead of NaN
+    angle_p = torch.atan2(size_p[..., 0], size_p[..., 1])
+    angle_t = torch.atan2(size_t[..., 0], size_t[..., 1])
     shape = (4 / math.pi**2) * (angle_t - angle_p).square()
     with torch.no_grad():
         alpha = shape / (shape - overlap + (1 + eps))

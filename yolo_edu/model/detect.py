@@ -107,14 +107,14 @@ class Detect(nn.Module):
         """
         rows = []
         for x, anchors, stride in zip(raw, self.anchors, self.stride, strict=True):
-            b, _, h, w, outputs = x.shape
+            h, w = x.shape[2:4]
             row, column = torch.meshgrid(
                 torch.arange(h, device=x.device), torch.arange(w, device=x.device), indexing="ij"
             )
             cell = torch.stack([column, row], dim=-1).to(x.dtype)  # (h, w, 2): x first, as in boxes
             box = decode_box(x[..., :4], anchors[:, None, None].to(x.dtype))
             xy, wh = (box[..., :2] + cell) * stride, box[..., 2:] * stride
-            rows.append(torch.cat([xy, wh, x[..., 4:].sigmoid()], dim=-1).view(b, -1, outputs))
+            rows.append(torch.cat([xy, wh, x[..., 4:].sigmoid()], dim=-1).flatten(1, 3))
         return torch.cat(rows, dim=1)
 
 

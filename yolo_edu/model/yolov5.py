@@ -69,7 +69,7 @@ class YOLOv5(Detector):
                 detect,  # 27  rows 18, 22, 26
             ]
         )
-        initialize_biases([self.model[i] for i in (18, 22, 26)], k, class_margin=0.99)
+        initialize_biases([self.model[i] for i in (18, 22, 26)], k, class_margin=0.99)  # type: ignore[misc]
         self._set_batchnorm(bn_eps, bn_momentum)
 
     def backbone(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
