@@ -1,0 +1,93 @@
+"""How to train: the settings of a run, two named recipes, and what a schedule says at each step."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from yolo_edu.augment import AugmentSettings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides how a model is trained. The defaults are release R7's."""
+
+    epochs: int = 300
+    batch: int = 16
+    image_size: int = 640
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.01
+    final_lr: float = 0.01  # as a share of lr
+    schedule: Literal["linear", "cosine"] = "linear"
+    momentum: float = 0.937  # Adam's β1 too
+    weight_decay: float = 5e-4  # of convolution weights only
+    # Gradients of several batches are added up until this many images have passed: COCO-sized steps.
+    nominal_batch: int = 64
+    warmup_epochs: float = 3.0
+    warmup_iterations: int = 100  # at least
+    warmup_bias_lr: float = 0.1  # biases fall from here: the detection biases must move first
+    warmup_momentum: float = 0.8
+    ema_decay: float = 0.9999
+    ema_ramp: float = 2000.0  # steps after which the average has become slow
+    clip_norm: float = 10.0
+    # Mosaics teach a distribution that no photo has; the last epochs go without, close to the real one.
+    plain_epochs: int = 0
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+
+
+RECIPES = {
+    "reference": Recipe(),
+    # For minutes instead of days: no accumulation, Adam's step sizes, a fast average, short warm-up.
+    "short": Recipe(
+        epochs=100,
+        image_size=256,
+        optimizer="adamw",
+        lr=2e-3,
+        schedule="cosine",
+        momentum=0.9,
+        weight_decay=0.02,
+        nominal_batch=16,
+        warmup_epochs=2.0,
+        warmup_iterations=30,
+        warmup_bias_lr=0.01,
+        warmup_momentum=0.9,
+        ema_decay=0.995,
+        ema_ramp=100.0,
+        plain_epochs=10,
+        augment=AugmentSettings(scale=0.4),
+    ),
+}
+
+
+class Rates(NamedTuple):
+    """What the schedule asks for at one iteration."""
+
+    bias_lr: float
+    lr: float
+    momentum: float
+    accumulate: int  # batches a step
+
+
+def rates(recipe: Recipe, iteration: int, batches: int) -> Rates:
+    """The schedule: warm-up by iteration, then a decay by epoch (both releases' rule).
+
+    Args:
+        recipe: the settings.
+        iteration: batches seen since the start of training.
+        batches: in an epoch.
+    """
+    progress = iteration // batches / recipe.epochs
+    fall = 1 - progress if recipe.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
+    lr = recipe.lr * (fall * (1 - recipe.final_lr) + recipe.final_lr)
+    accumulate = max(round(recipe.nominal_batch / recipe.batch), 1)
+    warmup = max(round(recipe.warmup_epochs * batches), recipe.warmup_iterations)
+    if iteration > warmup:
+        return Rates(lr, lr, recipe.momentum, accumulate)
+    t = iteration / warmup
+    return Rates(
+        bias_lr=recipe.warmup_bias_lr + t * (lr - recipe.warmup_bias_lr),
+        lr=t * lr,
+        momentum=recipe.warmup_momentum + t * (recipe.momentum - recipe.warmup_momentum),
+        accumulate=max(round(1 + t * (recipe.nominal_batch / recipe.batch - 1)), 1),
+    )
