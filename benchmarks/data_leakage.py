@@ -57,17 +57,11 @@ def measure(spec: DataSpec) -> dict[str, float]:
 
 
 def main() -> None:
-    results = {
-        name: measure(read_spec(ROOT / "data" / name)) for name in ("train_5classes.yaml", "aquarium5.yaml")
-    }
+    results = {name: measure(read_spec(ROOT / "data" / name)) for name in ("train_5classes.yaml", "aquarium5.yaml")}
     print("| validation photos ... | " + " | ".join(results) + " |")
     print("|---" * (len(results) + 1) + "|")
     for key in results["aquarium5.yaml"]:
-        print(
-            f"| {key.replace('_', ' ')} | "
-            + " | ".join(f"{result[key]:g}" for result in results.values())
-            + " |"
-        )
+        print(f"| {key.replace('_', ' ')} | " + " | ".join(f"{result[key]:g}" for result in results.values()) + " |")
     target = ROOT / "benchmarks" / "results" / "data_leakage.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(results, indent=1) + "\n")

@@ -110,9 +110,7 @@ def execute(
     variables = {**os.environ, **(env or {})}
     # `!yolo-edu` in a cell means the one installed beside this Python.
     variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", "")])
-    variables.pop(
-        "MPLBACKEND", None
-    )  # a test run sets it; in a kernel it would keep figures out of the cells
+    variables.pop("MPLBACKEND", None)  # a test run sets it; in a kernel it would keep figures out of the cells
 
     client = NotebookClient(
         notebook,

@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from test_loss import ANCHOR_CELLS, golden_cases
+
 from yolo_edu.assign import Rule, assign
 from yolo_edu.model.detect import STRIDES
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import GOLDEN
 
 import yolo_edu
-from conftest import GOLDEN
+from yolo_edu import checkpoint, official
 from yolo_edu.checkpoint import load_state, read_metadata, save_checkpoint, write_atomically
 from yolo_edu.errors import UserError
 from yolo_edu.model import YOLOv5, YOLOv5v6
@@ -25,7 +26,9 @@ def test_round_trip(release: type[YOLOv5 | YOLOv5v6], tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, model, {"map50": 0.5})
     again = yolo_edu.load_checkpoint(path)
-    assert type(again) is release and again.names == tuple(NAMES) and not again.training
+    assert type(again) is release
+    assert again.names == tuple(NAMES)
+    assert not again.training
     assert read_metadata(path) == {"map50": 0.5}
     torch.testing.assert_close(again.anchors, model.anchors)
     images = torch.rand(1, 3, 64, 96)
@@ -142,12 +145,11 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
 def test_official_names_of_another_network_are_refused(tmp_path: Path) -> None:
     """Only known class names inside, but a layer is gone."""
     content = load_state(GOLDEN / "ckpt_v7.pt", shells=True)
-    from yolo_edu import checkpoint
-
     del content["model"]._modules["model"]._modules["13"]
+    description, state = official.read_official(content, tmp_path / "thin.pt")
+    model = checkpoint.build(description)
     with pytest.raises(UserError, match=r"another architecture: it lacks model\.13"):
-        description, state = checkpoint._official(content, tmp_path / "thin.pt")
-        checkpoint._fill(checkpoint.build(description), state, tmp_path / "thin.pt")
+        checkpoint._fill(model, state, tmp_path / "thin.pt")
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:

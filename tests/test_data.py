@@ -73,9 +73,7 @@ def test_letterbox_equals_the_loop(height, width, size):
     square, _ = letterbox(image, size)
     assert square.dtype == torch.uint8
     assert square.shape == (3, size, size)
-    assert (
-        square.float() - slow_letterbox(image, size)
-    ).abs().max() <= 1  # OpenCV interpolates in fixed point
+    assert (square.float() - slow_letterbox(image, size)).abs().max() <= 1  # OpenCV interpolates in fixed point
     assert torch.equal(image, before)
 
 

@@ -213,9 +213,7 @@ def test_diameters_are_log_uniform_and_classes_balanced(level):
     rules = LEVELS[level]
     rng = np.random.default_rng(0)
     things = [t for _ in range(1000) for t in garden.cast(rng, 320, rules) if t.label >= 0]
-    place = np.log([t.diameter / 320 / rules.smallest for t in things]) / np.log(
-        rules.largest / rules.smallest
-    )
+    place = np.log([t.diameter / 320 / rules.smallest for t in things]) / np.log(rules.largest / rules.smallest)
     assert place.min() >= 0
     assert place.max() <= 1
     quantiles = np.quantile(place, np.linspace(0.1, 0.9, 9))

@@ -83,9 +83,7 @@ def test_faults_of_a_row(tmp_path, row, severity, message, fix):
 
 
 def test_every_bad_row_is_reported(tmp_path):
-    path = make_data(
-        tmp_path, CLEAN | {"a": "bad\n0 0.5 0.5 0.2 0.2\n9 0.5 0.5 0.2 0.2\n", "b": CLEAN["b"] + "1"}
-    )
+    path = make_data(tmp_path, CLEAN | {"a": "bad\n0 0.5 0.5 0.2 0.2\n9 0.5 0.5 0.2 0.2\n", "b": CLEAN["b"] + "1"})
     assert found(path) == [("a.txt", 1, "error"), ("a.txt", 3, "error"), ("b.txt", 3, "error")]
     assert summary(read_spec(path))["train"].boxes == 3
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import GOLDEN
 from torch import Tensor
 
-from conftest import GOLDEN
 from yolo_edu.assign import Assignment
 from yolo_edu.loss import LossSettings, binary_loss, detection_loss, objectness_target
 from yolo_edu.model import YOLOv5, YOLOv5v6
@@ -57,9 +57,7 @@ def test_golden(version: int, index: int) -> None:
     case, arrays = golden_cases(version)[index]
     raw = [arrays[f"p{level}"].float().requires_grad_() for level in (3, 4, 5)]
     loss = detection_loss(raw, arrays["targets"].float(), ANCHOR_CELLS, settings_of(case))
-    torch.testing.assert_close(
-        torch.stack(loss[1:]), arrays["items"].float()[:3], rtol=1e-4, atol=1e-6, msg=str(case)
-    )
+    torch.testing.assert_close(torch.stack(loss[1:]), arrays["items"].float()[:3], rtol=1e-4, atol=1e-6, msg=str(case))
     torch.testing.assert_close(loss.total, arrays["total"].float().reshape(()), rtol=1e-4, atol=1e-6)
     loss.total.backward()
     for level, x in zip((3, 4, 5), raw, strict=True):

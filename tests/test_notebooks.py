@@ -187,15 +187,9 @@ def test_local_paths(text: str, found: list[str] | None) -> None:
         assert build.local_paths(text) == found
 
 
-def test_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(
-        build, "lessons", lambda names: [write_script(tmp_path, "1 + 1", name=n) for n in names]
-    )
-    monkeypatch.setattr(
-        build, "check", lambda scripts: [f"{s.stem} differs" for s in scripts if s.stem == "b"]
-    )
+def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(build, "lessons", lambda names: [write_script(tmp_path, "1 + 1", name=n) for n in names])
+    monkeypatch.setattr(build, "check", lambda scripts: [f"{s.stem} differs" for s in scripts if s.stem == "b"])
     assert build.main(["--check", "a"]) == 0
     assert build.main(["--check", "a", "b"]) == 1
     assert "b differs" in capsys.readouterr().out

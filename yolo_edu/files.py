@@ -63,9 +63,7 @@ def decode_image(path: Path) -> NDArray[np.uint8] | Fault:
     except cv2.error:
         image = None
     if image is None:
-        return fault(
-            "not an image OpenCV can read", "Save it as JPEG or PNG, or delete it with its label file"
-        )
+        return fault("not an image OpenCV can read", "Save it as JPEG or PNG, or delete it with its label file")
     return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
 
 

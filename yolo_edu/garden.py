@@ -114,9 +114,7 @@ def scene(seed: int, index: int, size: int = 320, *, level: str = "easy") -> Sce
     if level not in LEVELS:
         raise UserError(f"There is no garden level {level!r}. Use one of: {', '.join(LEVELS)}.")
     if seed < 0 or index < 0 or size < 64:
-        raise UserError(
-            f"garden: seed {seed}, index {index}, size {size}. Use 0 or more, 0 or more, 64 or more."
-        )
+        raise UserError(f"garden: seed {seed}, index {index}, size {size}. Use 0 or more, 0 or more, 64 or more.")
     rng, rules = np.random.default_rng([seed, index]), LEVELS[level]
     azimuth, elevation = rng.random() * TURN, rng.uniform(0.7, 1.1)
     flat = np.cos(elevation)
@@ -172,9 +170,7 @@ def write(
             another recipe or with more images than asked for, or cannot be written to.
     """
     if images < 1 or not 0 <= val_fraction < 1:
-        raise UserError(
-            f"garden: {images} images, val_fraction {val_fraction}. Use 1 or more, and 0 <= fraction < 1."
-        )
+        raise UserError(f"garden: {images} images, val_fraction {val_fraction}. Use 1 or more, and 0 <= fraction < 1.")
     recipe = {"seed": seed, "size": size, "level": level, "val_fraction": val_fraction}
     scene(seed, 0, size, level=level)  # a bad seed, size or level shows before anything is on disk
     _check_folder(out, recipe, images)
@@ -199,8 +195,7 @@ def write(
         corners = painted.boxes.reshape(-1, 2, 2) / size
         rows = np.concatenate([corners.mean(1), corners[:, 1] - corners[:, 0]], 1).tolist()
         text = "".join(
-            f"{k} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\n"
-            for k, (x, y, w, h) in zip(painted.labels, rows, strict=True)
+            f"{k} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\n" for k, (x, y, w, h) in zip(painted.labels, rows, strict=True)
         )
         _, jpeg = cv2.imencode(".jpg", painted.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
         # Labels first: the picture is the sign that its scene is finished.
@@ -224,14 +219,10 @@ def _check_folder(out: Path, recipe: dict[str, object], images: int) -> None:
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         raise UserError(f"{out} is not empty and holds no garden. Name an empty or a new folder.") from None
     if found != recipe:
-        raise UserError(
-            f"{out} holds the garden {found}, not {recipe}. Name another folder, or delete this one."
-        )
+        raise UserError(f"{out} holds the garden {found}, not {recipe}. Name another folder, or delete this one.")
     extra = [p for p in out.glob("images/*/*.jpg") if p.stem.isdecimal() and int(p.stem) >= images]
     if extra:
-        raise UserError(
-            f"{out} holds more than {images} images. Ask for {images + len(extra)} or more, or delete it."
-        )
+        raise UserError(f"{out} holds more than {images} images. Ask for {images + len(extra)} or more, or delete it.")
 
 
 def _make_folder(path: Path) -> None:

@@ -168,10 +168,7 @@ def lay_ground(rng: Random, size: int, light: Array) -> Array:
     """Moss, litter, pebbles, grass or planks: (H, W, 3) float RGB 0..255. Mostly earthy, always dull."""
     earth, moss, any_hue = rng.uniform(0.13, 0.24), rng.uniform(0.28, 0.4), rng.random()
     hue, lightness = rng.choice([earth, moss, any_hue], p=[0.4, 0.35, 0.25]), rng.uniform(0.45, 0.78)
-    tones = [
-        oklch(lightness + step, rng.uniform(0.02, 0.075), hue + rng.normal(0, 0.05))
-        for step in (0.0, -0.12, 0.1)
-    ]
+    tones = [oklch(lightness + step, rng.uniform(0.02, 0.075), hue + rng.normal(0, 0.05)) for step in (0.0, -0.12, 0.1)]
     clouds = 1 / (1 + np.exp(-1.6 * texture(rng, size, size, 1.5)))[..., None]
     stains = rng.uniform(0.2, 0.7) / (1 + np.exp(4 - 5 * texture(rng, size, size, 1.2)))[..., None]
     ground = tones[0] * clouds + tones[1] * (1 - clouds)

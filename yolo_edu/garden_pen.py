@@ -20,9 +20,7 @@ def oklch(lightness: float, chroma: float, hue: float) -> Array:
     processing"): a uniform hue here favors no color, which a uniform HSV hue does.
     """
     a, b = chroma * np.cos(TURN * hue), chroma * np.sin(TURN * hue)
-    cones = np.array(
-        [[0.3963377774, 0.2158037573], [-0.1055613458, -0.0638541728], [-0.0894841775, -1.2914855480]]
-    )
+    cones = np.array([[0.3963377774, 0.2158037573], [-0.1055613458, -0.0638541728], [-0.0894841775, -1.2914855480]])
     long, medium, short = (lightness + cones @ [a, b]) ** 3
     linear = np.array(
         [
@@ -52,9 +50,7 @@ def palette(rng: Random) -> Palette:
     hues = rng.random() + np.array([0, rng.choice([-0.17, -0.08, 0.08, 0.17]), rng.choice([0.33, 0.5, 0.67])])
     lightness = rng.uniform([0.24, 0.52, 0.76], [0.42, 0.66, 0.92])
     chroma = rng.uniform(0.03, 0.19, 3)
-    colors = [
-        oklch(*color) for color in zip(rng.permutation(lightness), chroma, rng.permutation(hues), strict=True)
-    ]
+    colors = [oklch(*color) for color in zip(rng.permutation(lightness), chroma, rng.permutation(hues), strict=True)]
     return Palette(*colors)
 
 

@@ -73,9 +73,7 @@ def _label_faults(spec: DataSpec) -> Iterator[Fault]:
                 yield row
                 continue
             if (first := first_line.setdefault(row[1:], row.line)) != row.line:
-                yield Fault(
-                    path, row.line, "warning", f"the row repeats line {first}", "Delete one of the two"
-                )
+                yield Fault(path, row.line, "warning", f"the row repeats line {first}", "Delete one of the two")
             x, y, w, h = row.box
             if max(abs(x - 0.5) + w / 2, abs(y - 0.5) + h / 2) > 0.5 + OVERHANG:
                 fix = "Clip the box to the image; cx cy is its center, not its corner"
@@ -96,9 +94,7 @@ def _orphans(spec: DataSpec) -> Iterator[Fault]:
             names = {path.stem + suffix for suffix in IMAGE_SUFFIXES}
             on_disk = any(os.path.exists(parent / name) for parent in image_folders for name in names)
             if path not in listed and not on_disk and path.name != "classes.txt":  # which some tools write
-                yield Fault(
-                    path, 0, "warning", "a label file without an image", "Delete it or restore the image"
-                )
+                yield Fault(path, 0, "warning", "a label file without an image", "Delete it or restore the image")
 
 
 def _splits(spec: DataSpec) -> Iterator[Fault]:

@@ -30,20 +30,28 @@ class LossSettings:
     objectness_positive_weight: float = 1.0
 
     @staticmethod
-    def r1(classes: int, **changes: float) -> "LossSettings":
+    def r1(classes: int, *, focal_gamma: float = 0.0, label_smoothing: float = 0.0) -> "LossSettings":
         """Release 1.0's gains for K classes and three levels."""
-        gains = {"box": 0.05, "objectness": 1.0, "classification": 0.58 * classes / 80}
-        return LossSettings(rule="r1", balance=(1.0, 1.0, 1.0), **(gains | changes))
+        return LossSettings(
+            rule="r1",
+            classification=0.58 * classes / 80,
+            balance=(1.0, 1.0, 1.0),
+            focal_gamma=focal_gamma,
+            label_smoothing=label_smoothing,
+        )
 
     @staticmethod
-    def r7(classes: int, image_size: int = 640, **changes: float) -> "LossSettings":
+    def r7(
+        classes: int, image_size: int = 640, *, focal_gamma: float = 0.0, label_smoothing: float = 0.0
+    ) -> "LossSettings":
         """Release 7.0's gains for K classes, three levels and a training size in pixels."""
-        gains = {
-            "box": 0.05,
-            "objectness": (image_size / 640) ** 2,
-            "classification": 0.5 * classes / 80,
-        }
-        return LossSettings(rule="r7", **(gains | changes))
+        return LossSettings(
+            rule="r7",
+            objectness=(image_size / 640) ** 2,
+            classification=0.5 * classes / 80,
+            focal_gamma=focal_gamma,
+            label_smoothing=label_smoothing,
+        )
 
 
 class Loss(NamedTuple):
@@ -69,9 +77,7 @@ def detection_loss(raw: Sequence[Tensor], targets: Tensor, anchors: Tensor, sett
     """
     raw = [x.float() for x in raw]  # a logarithm of small probabilities deserves more than bf16's 8 bits
     grids = [(x.shape[2], x.shape[3]) for x in raw]
-    entries = assign(
-        targets, grids, anchors, anchor_threshold=settings.anchor_threshold, rule=settings.rule
-    )
+    entries = assign(targets, grids, anchors, anchor_threshold=settings.anchor_threshold, rule=settings.rule)
     box, objectness, classification = (raw[0].new_zeros(()) for _ in range(3))
     for x, level_anchors, level, balance in zip(raw, anchors, entries, settings.balance, strict=True):
         wanted = torch.zeros_like(x[..., 4])

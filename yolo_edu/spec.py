@@ -30,9 +30,7 @@ class DataSpec:
         """
         if split not in self.splits:
             known = ", ".join(self.splits)
-            raise UserError(
-                f"{self.path}: no split {split!r}. Add a line '{split}: FOLDER', or use one of: {known}."
-            )
+            raise UserError(f"{self.path}: no split {split!r}. Add a line '{split}: FOLDER', or use one of: {known}.")
         if not self.splits[split]:
             raise UserError(f"{self.path}: the split {split!r} holds no image. Check its folder.")
         return self.splits[split]
@@ -62,9 +60,7 @@ def read_spec(path: str | Path) -> DataSpec:
         if content.get(split) is not None
     }
     if not splits:
-        raise UserError(
-            f"{path}: no split. Add 'train: FOLDER' and 'val: FOLDER' with the folders of the images."
-        )
+        raise UserError(f"{path}: no split. Add 'train: FOLDER' and 'val: FOLDER' with the folders of the images.")
     return DataSpec(path, names, splits)
 
 
@@ -80,9 +76,7 @@ def _load_yaml(path: Path) -> dict[Any, Any]:
     except Exception as error:  # PyYAML lets ValueError, KeyError, AttributeError … of odd tags through
         raise UserError(f"{path}: not YAML ({error}). Save it as plain UTF-8 text.") from None
     if not isinstance(content, dict):
-        raise UserError(
-            f"{path}: not a data set YAML. Write lines such as 'train: images/train' and 'names: [cat]'."
-        )
+        raise UserError(f"{path}: not a data set YAML. Write lines such as 'train: images/train' and 'names: [cat]'.")
     return content
 
 
@@ -90,26 +84,18 @@ def _names(path: Path, content: dict[Any, Any]) -> tuple[str, ...]:
     names = content.get("names")
     if isinstance(names, dict):
         if set(names) != set(range(len(names))):
-            raise UserError(
-                f"{path}: names: the keys must be 0 to {len(names) - 1} without gaps, not {list(names)}."
-            )
+            raise UserError(f"{path}: names: the keys must be 0 to {len(names) - 1} without gaps, not {list(names)}.")
         names = [names[i] for i in range(len(names))]
     if not isinstance(names, list) or not names:
-        raise UserError(
-            f"{path}: names is missing or empty. Write the classes in order: 'names: [cat, dog]'."
-        )
+        raise UserError(f"{path}: names is missing or empty. Write the classes in order: 'names: [cat, dog]'.")
     for name in names:
         if isinstance(name, bool) or not isinstance(name, str | int):
             raise UserError(f"{path}: names: YAML reads one name as {name!r}. Put every name in quotes.")
     texts = tuple(str(name) for name in names)
     if len(set(texts)) < len(texts):
-        raise UserError(
-            f"{path}: names: a name stands there twice in {list(texts)}. Give every class its own."
-        )
+        raise UserError(f"{path}: names: a name stands there twice in {list(texts)}. Give every class its own.")
     if content.get("nc", len(texts)) != len(texts):
-        raise UserError(
-            f"{path}: nc: {content['nc']!r}, but there are {len(texts)} names. Correct one of them."
-        )
+        raise UserError(f"{path}: nc: {content['nc']!r}, but there are {len(texts)} names. Correct one of them.")
     return texts
 
 
@@ -118,9 +104,7 @@ def _images(yaml_path: Path, split: str, value: object, root: Path) -> tuple[Pat
     found: set[Path] = set()
     for entry in value if isinstance(value, list) else [value]:
         if not isinstance(entry, str):
-            raise UserError(
-                f"{yaml_path}: {split}: {entry!r} is not a path. Write a folder or a .txt list of images."
-            )
+            raise UserError(f"{yaml_path}: {split}: {entry!r} is not a path. Write a folder or a .txt list of images.")
         source = root / os.path.expanduser(entry)
         if os.path.isdir(source):
             # Names that start with a point are the ghosts macOS leaves on foreign disks.

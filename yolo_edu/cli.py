@@ -1,0 +1,289 @@
+"""The command line: `yolo-edu train | test | detect | summary | garden | lint`.
+
+Flags keep the names of the article's era; each command only collects arguments for one function.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from yolo_edu import __version__, garden
+from yolo_edu.checkpoint import load_checkpoint, read_metadata
+from yolo_edu.data import DetectionData, read_spec
+from yolo_edu.errors import UserError
+from yolo_edu.evaluate import evaluate
+from yolo_edu.lint import lint
+from yolo_edu.lint import summary as data_summary
+from yolo_edu.model import RELEASES, SIZES, Detector
+from yolo_edu.predict import NO_WINDOW, predict
+from yolo_edu.recipe import RECIPES
+from yolo_edu.run import Run, new_folder
+from yolo_edu.summary import layer_table, parameter_table, printout, torchinfo_summary
+from yolo_edu.train import resume, train
+
+# Every size of every release; R1 had no n, so plain "yolov5n" means R7's.
+MODELS = {f"yolov5{s}": ("yolov5", s) for s in SIZES if s != "n"} | {f"yolov5{s}v6": ("yolov5v6", s) for s in SIZES}
+ALIASES = {"yolov5n": "yolov5nv6"}
+
+
+def build_model(name: str, classes: int | Sequence[str], **options: Any) -> Detector:
+    """A fresh network by its name on the command line.
+
+    Raises:
+        UserError: no such name; the message lists them.
+    """
+    name = ALIASES.get(name, name)
+    if name not in MODELS:
+        raise UserError(f"{name!r} is no model. Choose one of: {', '.join(MODELS)}.")
+    release, size = MODELS[name]
+    return RELEASES[release](size, classes, **options)
+
+
+def model_from_cfg(path: Path, classes: Sequence[str]) -> Detector:
+    """A fresh network from an official-format YAML: its multiples and anchors; the rows must be known ones.
+
+    Raises:
+        UserError: unreadable, or an architecture that is not one of the two here.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        scale = float(content["depth_multiple"]), float(content["width_multiple"])
+        rows = [row[2] for row in content["backbone"] + content["head"]]
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the model YAML ({error.strerror}). Check the path.") from None
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path}: not a model YAML ({error}). It needs depth_multiple, width_multiple, backbone and head."
+        ) from None
+    for release in RELEASES.values():
+        known = [type(row).__name__ for row in release((0.33, 0.125), 1).model]
+        # Official YAMLs write module names with or without their package: nn.Conv2d, Conv2d.
+        if [str(row).split(".")[-1] for row in rows] == known:
+            anchors = content.get("anchors")
+            if isinstance(anchors, list):
+                return release(scale, classes, anchors=anchors)
+            return release(scale, classes)
+    raise UserError(f"{path}: its rows are an architecture that is not one of the two here ({' and '.join(RELEASES)}).")
+
+
+def _train(args: argparse.Namespace) -> int:
+    if args.resume:
+        run = Run(Path(args.resume))
+    else:
+        spec = read_spec(args.data)
+        changes = {
+            "epochs": args.epochs,
+            "batch": args.batch_size,
+            "image_size": args.img_size,
+            "lr": args.lr,
+        }
+        recipe = replace(RECIPES[args.recipe], **{k: v for k, v in changes.items() if v is not None})
+        if recipe.image_size % 32:
+            raise UserError(f"--img-size {recipe.image_size}: must be a multiple of 32, the coarsest stride.")
+        if args.weights:
+            model = load_checkpoint(args.weights)
+            if len(model.names) != len(spec.names):
+                raise UserError(
+                    f"{args.weights}: knows {len(model.names)} classes, {spec.path} has {len(spec.names)}. "
+                    "Train from scratch (leave out --weights) or give weights of the same classes."
+                )
+        else:
+            torch.manual_seed(args.seed)
+            model = model_from_cfg(args.cfg, spec.names) if args.cfg else build_model(args.model, spec.names)
+        run = Run(new_folder(Path(args.project), args.name))
+    print(f"run folder: {run.folder}")
+    try:
+        if args.resume:
+            report = resume(run, device=args.device)
+        else:
+            report = train(
+                spec,
+                model,
+                recipe,
+                run,
+                device=args.device or _best_device(),
+                seed=args.seed,
+                precision=args.precision,
+            )
+    except KeyboardInterrupt:
+        if run.state.exists():
+            print(f"\ninterrupted; all finished epochs are saved. Continue: yolo-edu train --resume {run.folder}")
+        else:
+            print("\ninterrupted before the first epoch was finished; nothing to continue.")
+        return 130
+    print(report.table())
+    print(f"best weights: {run.best}")
+    print(f"detections beside the truth: {run.folder / 'detections.png'}")
+    print(f"curves: {run.folder / 'results.png'}")
+    return 0
+
+
+def _best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _load(args: argparse.Namespace) -> tuple[Detector, int]:
+    """The model of `--weights` on its device, and the size to run it at."""
+    model = load_checkpoint(args.weights).fuse().to(args.device or _best_device())
+    trained_at = read_metadata(args.weights).get("image_size", 640) if args.weights.is_file() else 640
+    return model, args.img_size or int(trained_at)
+
+
+def _test(args: argparse.Namespace) -> int:
+    model, size = _load(args)
+    data = DetectionData(read_spec(args.data), args.task, size)
+    report = evaluate(model, data, batch_size=args.batch_size, confidence=args.conf_thres, iou=args.iou_thres)
+    print(report.table())
+    return 0
+
+
+def _detect(args: argparse.Namespace) -> int:
+    model, size = _load(args)
+    if args.view_img:
+        raise UserError(NO_WINDOW)
+    results = predict(
+        model,
+        args.source,
+        out=Path(args.output),
+        size=size,
+        confidence=args.conf_thres,
+        iou=args.iou_thres,
+        classes=args.classes,
+        agnostic=args.agnostic_nms,
+        save_text=args.save_txt,
+    )
+    print(results)
+    return 130 if results.interrupted else 0
+
+
+def _summary(args: argparse.Namespace) -> int:
+    # The article printed its network before BatchNorm got its training values: PyTorch's defaults.
+    options = {"bn_eps": 1e-5, "bn_momentum": 0.1} if args.printout else {}
+    torch.manual_seed(0)
+    model = build_model(args.name, args.classes, **options)
+    if args.printout:
+        print(printout(list(model.model)))
+    elif args.table:
+        print(parameter_table(model))
+    elif args.torchinfo:
+        print(torchinfo_summary(model, args.img_size))
+    else:
+        print(layer_table(model, args.img_size))
+    return 0
+
+
+def _garden(args: argparse.Namespace) -> int:
+    path = garden.write(args.out, args.images, seed=args.seed, size=args.size, level=args.level)
+    print(f"{args.images} images in {args.out}; train on them with: yolo-edu train --data {path}")
+    return 0
+
+
+def _lint(args: argparse.Namespace) -> int:
+    spec = read_spec(args.data)
+    faults = lint(spec)
+    for fault in faults:
+        print(fault)
+    for split, numbers in data_summary(spec).items():
+        print(f"{split}: {numbers.images} images, {numbers.boxes} boxes")
+    errors = sum(fault.severity == "error" for fault in faults)
+    print(f"{errors} errors, {len(faults) - errors} warnings")
+    return 1 if errors else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("yolo-edu", description="YOLOv5 from the inside.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("train", _train, "train a detector on a data set YAML")
+    sub.add_argument("--data", type=Path, default="data/train_5classes.yaml", help="data set YAML")
+    sub.add_argument("--model", default="yolov5n", help=f"from scratch: {', '.join([*ALIASES, *MODELS])}")
+    sub.add_argument("--cfg", type=Path, help="model YAML in the official format, instead of --model")
+    sub.add_argument("--weights", type=Path, help="start from this checkpoint")
+    sub.add_argument("--recipe", choices=RECIPES, default="short", help="settings to start from")
+    sub.add_argument("--epochs", type=int, help="instead of the recipe's")
+    sub.add_argument("--batch-size", "--batch", type=int, help="instead of the recipe's")
+    sub.add_argument("--img-size", "--img", type=int, help="training size in pixels, instead of the recipe's")
+    sub.add_argument("--lr", type=float, help="learning rate, instead of the recipe's")
+    sub.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    sub.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
+    sub.add_argument("--device", help="cpu, cuda, cuda:1 …; default: a GPU where there is one")
+    sub.add_argument("--project", default="runs/train", help="folder of the run folders")
+    sub.add_argument("--name", default="exp", help="name of the run folder")
+    sub.add_argument("--resume", metavar="FOLDER", help="continue this run; other settings are the run's own")
+
+    sub = command("test", _test, "measure a checkpoint on a split of a data set")
+    _weights(sub)
+    sub.add_argument("--data", type=Path, default="data/train_5classes.yaml", help="data set YAML")
+    sub.add_argument("--task", choices=["train", "val", "test"], default="val", help="split")
+    sub.add_argument("--batch-size", "--batch", type=int, default=32)
+    sub.add_argument("--conf-thres", type=float, default=0.001)
+    sub.add_argument("--iou-thres", type=float, default=0.6, help="of non-maximum suppression")
+
+    sub = command("detect", _detect, "find objects in an image, a folder, a video or a webcam")
+    _weights(sub)
+    sub.add_argument("--source", required=True, help="image, folder, pattern, video, or a camera's number")
+    sub.add_argument("--output", default="runs/detect/exp", help="folder for pictures, text and JSON")
+    sub.add_argument("--conf-thres", type=float, default=0.25)
+    sub.add_argument("--iou-thres", type=float, default=0.45, help="of non-maximum suppression")
+    sub.add_argument("--classes", type=int, nargs="+", help="only these class numbers")
+    sub.add_argument("--agnostic-nms", action="store_true", help="suppress across classes")
+    sub.add_argument("--save-txt", action=argparse.BooleanOptionalAction, default=True, help="a label file a picture")
+    sub.add_argument("--view-img", action="store_true", help="not possible here; says what to do instead")
+
+    sub = command("summary", _summary, "print a network: rows, parameters, layers")
+    sub.add_argument("name", help=", ".join([*ALIASES, *MODELS]))
+    sub.add_argument("--classes", type=int, default=80)
+    sub.add_argument("--img-size", type=int, default=640, help="for shapes and FLOPs")
+    view = sub.add_mutually_exclusive_group()
+    view.add_argument("--printout", action="store_true", help="the modules, as the article prints them")
+    view.add_argument("--table", action="store_true", help="every parameter tensor, as the article's table")
+    view.add_argument("--layers", action="store_true", help="row by row: shapes, strides, FLOPs (default)")
+    view.add_argument("--torchinfo", action="store_true", help="torchinfo's view")
+
+    sub = command("garden", _garden, "draw the procedural five-class data set")
+    sub.add_argument("--images", type=int, default=1000)
+    sub.add_argument("--out", type=Path, required=True)
+    sub.add_argument("--level", choices=garden.LEVELS, default="easy")
+    sub.add_argument("--size", type=int, default=320, help="side of the pictures in pixels")
+    sub.add_argument("--seed", type=int, default=0)
+
+    sub = command("lint", _lint, "check a data set: every fault with file, line and fix")
+    sub.add_argument("data", type=Path, help="data set YAML")
+    return parser
+
+
+def _weights(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--weights", type=Path, required=True, help="checkpoint: ours or an official .pt")
+    sub.add_argument("--img-size", "--img", type=int, help="in pixels; default: the size it was trained at")
+    sub.add_argument("--device", help="cpu, cuda, …")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 for success, 1 for faults found, 2 for unusable input, 130 after Ctrl-C."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except UserError as error:
+        print(f"yolo-edu {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

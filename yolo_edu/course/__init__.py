@@ -1,0 +1,1 @@
+"""What only the notebooks need: set-up, exercise checks, quizzes, widgets and figures. No module imports it."""

@@ -1,0 +1,95 @@
+"""A run folder: the exact settings, the log, the weights. Every file is written whole or not at all."""
+
+import csv
+import dataclasses
+import io
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from yolo_edu.augment import AugmentSettings
+from yolo_edu.checkpoint import write_atomically
+from yolo_edu.errors import UserError
+from yolo_edu.recipe import Recipe
+
+Row = dict[str, float]
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Create and return `parent/name`, or `parent/name2`, `name3` … if it is taken."""
+    for number in itertools.count(1):
+        folder = parent / (name if number == 1 else f"{name}{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{folder}: cannot make the run folder ({error}). Choose another place.") from None
+        return folder
+    raise AssertionError("itertools.count never ends")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Where the files of one training run lie."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """The settings, JSON."""
+        return self.folder / "config.json"
+
+    @property
+    def log(self) -> Path:
+        """One row an epoch, CSV."""
+        return self.folder / "results.csv"
+
+    @property
+    def state(self) -> Path:
+        """Everything that continuing needs."""
+        return self.folder / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The averaged weights of the best epoch so far."""
+        return self.folder / "best.safetensors"
+
+    def write_config(self, recipe: Recipe, **others: Any) -> None:
+        """Keep the recipe and everything else that decides the outcome."""
+        text = json.dumps({"recipe": dataclasses.asdict(recipe), **others}, indent=2)
+        write_atomically(self.config, lambda file: file.write_text(text + "\n"))
+
+    def read_config(self) -> tuple[Recipe, dict[str, Any]]:
+        """Recipe and the other settings of a run.
+
+        Raises:
+            UserError: not a run folder, or its settings are damaged.
+        """
+        try:
+            content = json.loads(self.config.read_text())
+            settings = content.pop("recipe")
+            recipe = Recipe(**settings | {"augment": AugmentSettings(**settings["augment"])})
+        except FileNotFoundError:
+            raise UserError(f"{self.folder}: not a run folder (no {self.config.name} in it).") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.config}: damaged ({error}). Start a new run.") from None
+        return recipe, content
+
+    def write_log(self, history: list[Row]) -> None:
+        """Write all rows anew: a resumed run then holds no line of an epoch that it repeats."""
+        columns = list(dict.fromkeys(key for row in history for key in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([{k: f"{v:.6g}" for k, v in row.items()} for row in history])
+        write_atomically(self.log, lambda file: file.write_text(text.getvalue()))
+
+
+def metrics_line(row: Mapping[str, float], epochs: int) -> str:
+    """One epoch in one line for the terminal."""
+    text = f"epoch {row['epoch']:>3.0f}/{epochs}  box {row['box']:.4f}  objectness {row['objectness']:.4f}"
+    text += f"  class {row['classification']:.4f}"
+    return text + (f"  mAP50 {row['map50']:.3f}  mAP50-95 {row['map']:.3f}" if "map50" in row else "")
