@@ -84,9 +84,8 @@ print(f"held out    {len(cards)} photos with {sum(len(sample.labels) for sample 
 # Three tensors for each photo, the surest detection first: boxes `(N, 4)`, scores `(N,)`, labels `(N,)`.
 
 # %%
-print(
-    f"boxes {tuple(found[0].boxes.shape)}   scores {tuple(found[0].scores.shape)}   labels {tuple(found[0].labels.shape)}"
-)
+first = found[0]
+print("boxes", tuple(first.boxes.shape), " scores", tuple(first.scores.shape), " labels", tuple(first.labels.shape))
 for box, score, label in zip(*found[0], strict=True):
     print(f"{model.names[label]:<6} {score:.2f}   x1, y1, x2, y2 = {[round(v, 1) for v in box.tolist()]}")
 
@@ -147,8 +146,9 @@ for box, label in zip(some[0].boxes, some[0].labels, strict=True):
 # %%
 per_cell = model.anchors.shape[1]
 grids = [size // stride for stride in model.strides]
+shapes = ", ".join(f"{n} × {n}" for n in grids)
 quiz.predict(
-    f"boxes for one photo of {size} × {size} pixels: grids of {', '.join(f'{n} × {n}' for n in grids)} cells, {per_cell} boxes a cell",
+    f"boxes for one {size} × {size} photo: grids of {shapes} cells, {per_cell} boxes a cell",
     answer=sum(n * n for n in grids) * per_cell,
     why=f"({' + '.join(f'{n}²' for n in grids)}) × {per_cell}.",
 )
@@ -165,9 +165,8 @@ with torch.no_grad():
 for level, x in zip(("P3", "P4", "P5"), raw, strict=True):
     print(f"{level}  (B, A, h, w, 5 + K) = {tuple(x.shape)}")
 score = (rows[:, 4:5] * rows[:, 5:]).amax(dim=1)  # a box's confidence: objectness × its best class
-print(
-    f"{len(rows):,} boxes, {int((score > 0.05).sum())} with a confidence above 0.05, {int((score > 0.25).sum())} above 0.25"
-)
+low, high = (int((score > threshold).sum()) for threshold in (0.05, 0.25))
+print(f"{len(rows):,} boxes, {low} with a confidence above 0.05, {high} above 0.25")
 
 # %% [markdown]
 # Two filters stand between these boxes and the picture.

@@ -1,37 +1,39 @@
 """The course's figures, drawn from the live modules. `python -m yolo_edu.course.figures` writes them to img/."""
 
 import base64
-import copy
 import html
 import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import matplotlib
 import matplotlib.pyplot as plt
-import torch
 from IPython.display import display
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 
-from yolo_edu.draw import class_color, text_color
-from yolo_edu.model import Detector, YOLOv5
-from yolo_edu.summary import layer_rows
+from yolo_edu.assets import sample_data, shipped_weights
+from yolo_edu.checkpoint import load_checkpoint, read_metadata
+from yolo_edu.course.network_map import DIM, LEVEL_COLORS, MAP_ALT, hex_color, map_rows, network_map
+from yolo_edu.data import DetectionData, read_spec
+from yolo_edu.draw import side_by_side
+from yolo_edu.evaluate import detect
+
+__all__ = [
+    "DIM",
+    "FIGURES",
+    "LEVEL_COLORS",
+    "MAP_ALT",
+    "PHOTOS",
+    "map_rows",
+    "network_map",
+    "shipped_detections",
+    "show",
+    "threshold_curves",
+    "write",
+]
 
 FOLDER = Path(__file__).parents[2] / "img"
-
-
-def _hex(k: int) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*class_color(k))
-
-
-# Each level has one color in the whole course; Okabe and Ito's, like the classes of yolo_edu.draw.
-LEVEL_COLORS = {"P3": _hex(4), "P4": _hex(0), "P5": _hex(2)}
-INK, DIM, FADED, PLAIN, GRAY = "#1c1c1c", "#6e6e6e", "#c4c4c4", "#f6f6f6", "#9a9a9a"
 
 
 def show(figure: Figure, alt: str, *, photos: bool = False, dpi: int = 100) -> None:
@@ -49,206 +51,6 @@ def show(figure: Figure, alt: str, *, photos: bool = False, dpi: int = 100) -> N
     display({"text/html": page, "text/plain": alt}, raw=True)
 
 
-# --- the map of the network -----------------------------------------------------------------------------
-
-
-class Row(NamedTuple):
-    """One row of a network's table, as the map shows it."""
-
-    number: int
-    name: str  # of the block
-    part: str  # backbone, top-down, bottom-up, head
-    sources: tuple[int, ...]  # rows whose outputs it took; -1: the image
-    channels: int  # of its output
-    stride: int  # pixels of the image a cell of its output spans
-
-
-def map_rows(model: Detector, size: int = 640) -> list[Row]:
-    """The table of a detector and the part each row belongs to, both observed while an image goes through."""
-    parts = _parts(model)
-    rows = []
-    for line in layer_rows(model, size):
-        shape = line.outputs[0].shape  # Detect: (B, A, h, w, 5 + K) a level
-        channels = shape[1] if len(shape) == 4 else shape[1] * shape[4]
-        stride = size // shape[-1] if len(shape) == 4 else 0
-        rows.append(Row(line.row, line.block, parts[line.row], line.sources, channels, stride))
-    # Up to its finest map the neck goes top-down, from there bottom-up.
-    neck = [row for row in rows if row.part == "neck"]
-    finest = min(row.stride for row in neck)
-    turn = max(row.number for row in neck if row.stride == finest)
-    halves = {row.number: "top-down" if row.number <= turn else "bottom-up" for row in neck}
-    return [row._replace(part=halves.get(row.number, row.part)) for row in rows]
-
-
-def _parts(model: Detector) -> dict[int, str]:
-    """Row → which of the model's three walks it ran in."""
-    model = copy.deepcopy(model).eval()  # so that no running statistics change
-    parts: dict[int, str] = {}
-    walk = ""
-
-    def note(row: int) -> None:
-        parts[row] = walk
-
-    for index, module in enumerate(model.model):
-        module.register_forward_hook(lambda *_, row=index: note(row))
-    with torch.no_grad():
-        walk = "backbone"
-        maps = model.backbone(torch.zeros(1, 3, 64, 64, device=next(model.parameters()).device))
-        walk = "neck"
-        maps = model.neck(*maps)
-        walk = "head"
-        model.head(*maps)
-    return parts
-
-
-# Inches. A cell, from one cell to the next, the left of every column of cells.
-WIDTH, HEIGHT, PITCH, BAND_GAP = 2.16, 0.35, 0.47, 0.3
-LEFT = {"backbone": 1.24, "top-down": 3.86, "bottom-up": 6.48, "head": 9.1}
-NARROW = 1.52  # a cell of the head
-DETECT, DETECT_WIDTH = 11.0, 0.88
-PAGE = 12.02
-FONT = 13  # points: still 7 pixels high when the map is shown 500 pixels wide
-TITLES = {
-    "backbone": "Backbone ↓\nwhat is there?",
-    "top-down": "Neck ↑\nmeaning to fine grids",
-    "bottom-up": "Neck ↓\nplace to coarse grids",
-    "head": "Head\nthree boxes a cell",
-}
-
-
-def _lights(row: Row, lit: str | None) -> bool:
-    """Whether a row is part of what `lit` names: a class of block, or one of the three parts."""
-    part = "neck" if row.part in ("top-down", "bottom-up") else row.part
-    return lit is None or lit.lower() in (row.name.lower(), part)
-
-
-def network_map(lit: str | None = None, model: Detector | None = None, *, size: int = 640) -> Figure:
-    """The map of the network: every row of its table, and where each row takes its input from.
-
-    Args:
-        lit: a block ("spp", "bottleneckcsp" …) or a part ("backbone", "neck", "head") to light; None: all.
-        model: what to draw; None: the article's network, YOLOv5 s with 5 classes.
-        size: side of the image, pixels.
-
-    Raises:
-        ValueError: `lit` names nothing in this network.
-    """
-    if model is None:
-        with torch.device("meta"):
-            model = YOLOv5("s", 5)
-    rows = map_rows(model, size)
-    if not any(_lights(row, lit) for row in rows):
-        known = sorted({row.name.lower() for row in rows} | {"backbone", "neck", "head"})
-        raise ValueError(f"lit={lit!r} names nothing in this network; it has {', '.join(known)}")
-    levels = dict(zip(model.strides, LEVEL_COLORS, strict=True))
-    bands, place = _layout(rows)
-    bottom = max(end for _, end in bands.values())
-
-    figure = plt.figure(figsize=(PAGE, bottom + 0.8))
-    ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, PAGE), ylim=(bottom + 0.04, -0.76))
-    ax.set_axis_off()
-    for part, title in TITLES.items():
-        middle = LEFT[part] + (WIDTH if part != "head" else NARROW) / 2
-        ax.text(middle, -0.38, title, ha="center", va="center", fontsize=FONT, weight="bold", color=INK)
-    for stride, (top, end) in bands.items():
-        level = levels.get(stride)
-        color = LEVEL_COLORS[level] if level else GRAY
-        _rounded(ax, 0.06, top, PAGE - 0.12, end - top - 0.08, facecolor=color, alpha=0.17, edgecolor="none")
-        text = f"{level or ''}\nstride {stride}\n{size // stride} × {size // stride}".strip()
-        ax.text(0.62, (top + end - 0.08) / 2, text, ha="center", va="center", fontsize=FONT, color=INK)
-    key = "a tile: row · block · channels of its output\nan arrow: what a row takes in"
-    ax.text(LEFT["top-down"], sum(bands[4]) / 2 - 0.04, key, va="center", fontsize=FONT, color=INK, linespacing=1.5)
-    _cell(ax, (*place[-1], WIDTH), ("", "image", "3"), PLAIN, lit is None)
-    for row in rows[:-1]:
-        width = WIDTH if row.part != "head" else NARROW
-        color = LEVEL_COLORS[levels[row.stride]] if row.stride in levels else GRAY
-        words = (str(row.number), row.name, str(row.channels))
-        _cell(ax, (*place[row.number], width), words, color, _lights(row, lit))
-    lights = {row.number: _lights(row, lit) for row in rows} | {-1: lit is None}
-    for row in rows:
-        for source in row.sources:
-            color = INK if lights[row.number] or lights[source] else FADED
-            _arrow(ax, place[source], place[row.number], color, into_detect=row is rows[-1])
-    _detect(ax, rows[-1], [place[source][1] for source in rows[-1].sources], lights[rows[-1].number])
-    return figure
-
-
-def _layout(rows: list[Row]) -> tuple[dict[int, tuple[float, float]], dict[int, tuple[float, float]]]:
-    """Top and bottom of a band for every stride, and left and top of every row's cell; y grows downwards."""
-    strides = sorted({row.stride for row in rows[:-1]})
-    stacks = {(part, stride): [r for r in rows[:-1] if (r.part, r.stride) == (part, stride)]
-              for part in LEFT for stride in strides}  # fmt: skip
-    bands: dict[int, tuple[float, float]] = {}
-    place = {-1: (LEFT["backbone"], 0.0)}
-    top = 0.5
-    for stride in strides:
-        tallest = max(len(stacks[part, stride]) for part in LEFT)
-        bands[stride] = (top, top + tallest * PITCH + BAND_GAP)
-        for part in LEFT:
-            stack = stacks[part, stride]
-            if part == "top-down":
-                stack = stack[::-1]  # this path is read upwards
-            for slot, row in enumerate(stack, start=tallest - len(stack)):
-                place[row.number] = (LEFT[part], top + 0.17 + slot * PITCH)
-        top = bands[stride][1]
-    for row in rows:
-        if row.part == "head":  # a prediction stands level with the map it is made from
-            place[row.number] = (LEFT["head"], place[row.sources[0]][1])
-    place[rows[-1].number] = (DETECT, place[rows[-1].sources[0]][1])
-    return bands, place
-
-
-def _rounded(ax: Axes, x: float, y: float, width: float, height: float, **style: Any) -> None:
-    ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06", **style))
-
-
-def _cell(ax: Axes, box: tuple[float, float, float], words: tuple[str, str, str], color: str, lit: bool) -> None:
-    """One row of the table at `box` (left, top, width): number, name, channels."""
-    x, y, width = box
-    background = color if lit else PLAIN
-    _rounded(ax, x, y, width, HEIGHT, facecolor=background, edgecolor=INK if lit else FADED, linewidth=1)
-    ink = _ink(background) if lit else DIM
-    middle = y + HEIGHT / 2
-    for where, text, side in ((0.07, words[0], "left"), (width - 0.07, words[2], "right")):
-        ax.text(x + where, middle, text, ha=side, va="center_baseline", fontsize=FONT - 1, color=ink)
-    ax.text(x + 0.36, middle, words[1], va="center_baseline", fontsize=FONT, color=ink)
-
-
-def _ink(background: str) -> tuple[float, float, float]:
-    red, green, blue = (round(255 * c) for c in to_rgb(background))
-    r, g, b = text_color((red, green, blue))
-    return r / 255, g / 255, b / 255
-
-
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], color: str, *, into_detect: bool) -> None:
-    """From one cell to another: straight up or down in a column, else through the gutter before the target."""
-    (x1, y1), (x2, y2) = start, end
-    if x1 == x2:
-        down = y2 > y1
-        points = [(x1 + 0.5 * WIDTH, y1 + HEIGHT * down), (x2 + 0.5 * WIDTH, y2 + HEIGHT * (not down))]
-    else:
-        right = x1 + (NARROW if x1 == LEFT["head"] else WIDTH)
-        y1, y2 = y1 + HEIGHT / 2, (y1 if into_detect else y2) + HEIGHT / 2
-        # A long way down runs near its target, a short one near its source: so they do not cross.
-        gutter = x2 - (0.15 if abs(y2 - y1) > 2.5 * PITCH else 0.31)
-        points = [(right, y1), (x2, y2)] if y1 == y2 else [(right, y1), (gutter, y1), (gutter, y2), (x2, y2)]
-    ax.plot(*zip(*points, strict=True), color=color, linewidth=1.4, solid_joinstyle="miter")
-    ax.annotate(
-        "", points[-1], points[-2], arrowprops={"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0}
-    )
-
-
-def _detect(ax: Axes, row: Row, heights: list[float], lit: bool) -> None:
-    """The last row: as tall as the three levels that it takes in."""
-    top, end = min(heights), max(heights) + HEIGHT
-    background = "#ffffff" if lit else PLAIN
-    _rounded(ax, DETECT, top, DETECT_WIDTH, end - top, facecolor=background, edgecolor=INK if lit else FADED)
-    text = f"{row.number}\n{row.name}\n{row.channels}\na cell"
-    middle = DETECT + DETECT_WIDTH / 2, (top + end) / 2
-    ax.text(*middle, text, ha="center", va="center", fontsize=FONT, color=INK if lit else DIM, linespacing=1.5)
-
-
 # --- curves ---------------------------------------------------------------------------------------------
 
 
@@ -256,7 +58,7 @@ def threshold_curves(thresholds: Sequence[float], curve: Sequence[tuple[float, f
     """Precision and recall (pairs, one a threshold) over the confidence threshold, one threshold marked."""
     figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
     for values, name, k, marker in zip(zip(*curve, strict=True), ("precision", "recall"), (4, 5), "os", strict=True):
-        ax.plot(thresholds, values, color=_hex(k), marker=marker, markersize=4, label=name)
+        ax.plot(thresholds, values, color=hex_color(k), marker=marker, markersize=4, label=name)
     ax.axvline(marked, color=DIM, linestyle="--", linewidth=1)
     ax.annotate(f" {marked:g}", (marked, 0.02), color=DIM)
     ax.set(xlabel="confidence threshold", xlim=(0, 1), ylim=(0, 1.03))
@@ -265,18 +67,29 @@ def threshold_curves(thresholds: Sequence[float], curve: Sequence[tuple[float, f
     return figure
 
 
+# --- photos ---------------------------------------------------------------------------------------------
+
+
+def shipped_detections(indices: Sequence[int] = (28, 31, 15, 36)) -> Figure:
+    """Validation photos of the cards twice: with the truth, and with what the shipped model finds."""
+    weights = shipped_weights()
+    model = load_checkpoint(weights)
+    cards = DetectionData(read_spec(sample_data()), "val", image_size=416)
+    samples = [cards[i] for i in indices]
+    found = detect(model, [sample.image for sample in samples], size=read_metadata(weights)["image_size"])
+    return side_by_side(samples, found, model.names)
+
+
 # --- img/ -----------------------------------------------------------------------------------------------
 
-MAP_ALT = (
-    "Map of YOLOv5: the backbone takes the image down to strides 8, 16 and 32, the neck carries meaning up to "
-    "the fine grid and place down to the coarse grid, and the head predicts boxes at the levels P3, P4 and P5."
-)
 # Name in img/ → how it is drawn, and what it shows.
 FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {"07_network_map": (network_map, MAP_ALT)}
+# Figures made of photos: JPEG alone, an eighth of the bytes. A JPEG holds no description; who shows it gives one.
+PHOTOS: dict[str, Callable[[], Figure]] = {"00_detections": shipped_detections}
 
 
 def write(folder: Path = FOLDER) -> list[Path]:
-    """Draw every figure of the course into `folder`, as SVG and PNG; the same bytes every time."""
+    """Draw every figure of the course into `folder`: drawings as SVG and PNG, photos as JPEG."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, (draw, alt) in FIGURES.items():
@@ -291,6 +104,11 @@ def write(folder: Path = FOLDER) -> list[Path]:
         text = re.sub(r"[ \t]+$", "", file.getvalue(), flags=re.MULTILINE).replace("<svg ", described, 1)
         (folder / f"{name}.svg").write_text(text, encoding="utf-8")
         written += [folder / f"{name}.svg", folder / f"{name}.png"]
+    for name, photos in PHOTOS.items():
+        figure = photos()
+        figure.savefig(folder / f"{name}.jpg", dpi=100, pil_kwargs={"quality": 85})
+        plt.close(figure)
+        written.append(folder / f"{name}.jpg")
     return written
 
 
