@@ -1,4 +1,4 @@
-"""The command line: `yolo-edu train | test | detect | summary | garden | lint`.
+"""The command line: `yolo-edu train | test | detect | summary | garden | lint | anchors`.
 
 Flags keep the names of the article's era; each command only collects arguments for one function.
 """
@@ -11,65 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from yolo_edu import __version__, garden
+from yolo_edu.anchors import default_anchors, evolve, fit
+from yolo_edu.cfg import ALIASES, MODELS, build_model, model_from_cfg
 from yolo_edu.checkpoint import load_checkpoint, read_metadata
 from yolo_edu.data import DetectionData, read_spec
 from yolo_edu.errors import UserError
 from yolo_edu.evaluate import evaluate
 from yolo_edu.lint import lint
 from yolo_edu.lint import summary as data_summary
-from yolo_edu.model import RELEASES, SIZES, Detector
+from yolo_edu.model import Detector
 from yolo_edu.predict import NO_WINDOW, predict
 from yolo_edu.recipe import RECIPES
 from yolo_edu.run import Run, new_folder
 from yolo_edu.summary import layer_table, parameter_table, printout, torchinfo_summary
 from yolo_edu.train import resume, train
-
-# Every size of every release; R1 had no n, so plain "yolov5n" means R7's.
-MODELS = {f"yolov5{s}": ("yolov5", s) for s in SIZES if s != "n"} | {f"yolov5{s}v6": ("yolov5v6", s) for s in SIZES}
-ALIASES = {"yolov5n": "yolov5nv6"}
-
-
-def build_model(name: str, classes: int | Sequence[str], **options: Any) -> Detector:
-    """A fresh network by its name on the command line.
-
-    Raises:
-        UserError: no such name; the message lists them.
-    """
-    name = ALIASES.get(name, name)
-    if name not in MODELS:
-        raise UserError(f"{name!r} is no model. Choose one of: {', '.join(MODELS)}.")
-    release, size = MODELS[name]
-    return RELEASES[release](size, classes, **options)
-
-
-def model_from_cfg(path: Path, classes: Sequence[str]) -> Detector:
-    """A fresh network from an official-format YAML: its multiples and anchors; the rows must be known ones.
-
-    Raises:
-        UserError: unreadable, or an architecture that is not one of the two here.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        scale = float(content["depth_multiple"]), float(content["width_multiple"])
-        rows = [row[2] for row in content["backbone"] + content["head"]]
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the model YAML ({error.strerror}). Check the path.") from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(
-            f"{path}: not a model YAML ({error}). It needs depth_multiple, width_multiple, backbone and head."
-        ) from None
-    for release in RELEASES.values():
-        known = [type(row).__name__ for row in release((0.33, 0.125), 1).model]
-        # Official YAMLs write module names with or without their package: nn.Conv2d, Conv2d.
-        if [str(row).split(".")[-1] for row in rows] == known:
-            anchors = content.get("anchors")
-            if isinstance(anchors, list):
-                return release(scale, classes, anchors=anchors)
-            return release(scale, classes)
-    raise UserError(f"{path}: its rows are an architecture that is not one of the two here ({' and '.join(RELEASES)}).")
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -196,6 +153,24 @@ def _lint(args: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
+def _anchors(args: argparse.Namespace) -> int:
+    data = DetectionData(read_spec(args.data), "train", args.img_size, cache=False)
+    sizes = data.box_sizes()
+    if len(sizes) < 9:
+        raise UserError(f"{args.data}: {len(sizes)} boxes in 'train' are too few for nine anchors.")
+    found = evolve(sizes, seed=args.seed, progress=True)
+    for name, anchors in (("default", default_anchors()), ("searched", found)):
+        quality = fit(sizes, anchors)
+        print(
+            f"{name:<9} best possible recall {quality.best_possible_recall:.4f}, "
+            f"anchors a box {quality.anchors_above_threshold:.2f}, fitness {quality.fitness:.4f}"
+        )
+    print("anchors:  # pixels at this size; P3, P4, P5")
+    for level in found.round().int().flatten(1).tolist():
+        print(f"  - {level}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("yolo-edu", description="YOLOv5 from the inside.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -263,6 +238,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("lint", _lint, "check a data set: every fault with file, line and fix")
     sub.add_argument("data", type=Path, help="data set YAML")
+
+    sub = command("anchors", _anchors, "how well the anchors fit a data set's boxes, and which would fit better")
+    sub.add_argument("data", type=Path, help="data set YAML")
+    sub.add_argument("--img-size", "--img", type=int, default=640, help="training size in pixels")
+    sub.add_argument("--seed", type=int, default=0, help="of the search")
     return parser
 
 

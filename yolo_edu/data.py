@@ -150,6 +150,11 @@ class DetectionData(Dataset[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 
+    def box_sizes(self) -> Tensor:
+        """(N, 2) width and height of every box of the split, pixels of the samples."""
+        corners = [self[index].boxes for index in range(len(self))]
+        return torch.cat([box[:, 2:] - box[:, :2] for box in corners])
+
     def _read(self, image: Path) -> tuple[Tensor, Tensor]:
         return read_labels(label_path(image), len(self.names))
 

@@ -1,0 +1,54 @@
+"""Which network is meant: a name such as "yolov5s", or a model YAML in the official format."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from yolo_edu.errors import UserError
+from yolo_edu.model import RELEASES, SIZES, Detector
+
+# Every size of every release; R1 had no n, so plain "yolov5n" means R7's.
+MODELS = {f"yolov5{s}": ("yolov5", s) for s in SIZES if s != "n"} | {f"yolov5{s}v6": ("yolov5v6", s) for s in SIZES}
+ALIASES = {"yolov5n": "yolov5nv6"}
+
+
+def build_model(name: str, classes: int | Sequence[str], **options: Any) -> Detector:
+    """A fresh network by its name on the command line.
+
+    Raises:
+        UserError: no such name; the message lists them.
+    """
+    name = ALIASES.get(name, name)
+    if name not in MODELS:
+        raise UserError(f"{name!r} is no model. Choose one of: {', '.join(MODELS)}.")
+    release, size = MODELS[name]
+    return RELEASES[release](size, classes, **options)
+
+
+def model_from_cfg(path: Path, classes: Sequence[str]) -> Detector:
+    """A fresh network from an official-format YAML: its multiples and anchors; the rows must be known ones.
+
+    Raises:
+        UserError: unreadable, or an architecture that is not one of the two here.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        scale = float(content["depth_multiple"]), float(content["width_multiple"])
+        rows = [row[2] for row in content["backbone"] + content["head"]]
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the model YAML ({error.strerror}). Check the path.") from None
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path}: not a model YAML ({error}). It needs depth_multiple, width_multiple, backbone and head."
+        ) from None
+    for release in RELEASES.values():
+        known = [type(row).__name__ for row in release((0.33, 0.125), 1).model]
+        # Official YAMLs write module names with or without their package: nn.Conv2d, Conv2d.
+        if [str(row).split(".")[-1] for row in rows] == known:
+            anchors = content.get("anchors")
+            if isinstance(anchors, list):
+                return release(scale, classes, anchors=anchors)
+            return release(scale, classes)
+    raise UserError(f"{path}: its rows are an architecture that is not one of the two here ({' and '.join(RELEASES)}).")
