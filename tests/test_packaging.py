@@ -99,6 +99,7 @@ TARGETS = [
     "help",
     "course",
     "train",
+    "weights",
     "test",
     "lint",
     "format",

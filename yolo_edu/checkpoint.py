@@ -11,6 +11,7 @@ import os
 import pickle
 import re
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -148,7 +149,9 @@ def load_state(path: str | Path, *, shells: bool = False) -> dict[str, Any]:
     path = Path(path)
     _require_file(path)
     try:
-        with torch.serialization.safe_globals(allowed_globals() if shells else []):
+        # PyTorch warns of odd pickles before it refuses them; one clear error is enough.
+        with warnings.catch_warnings(), torch.serialization.safe_globals(allowed_globals() if shells else []):
+            warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         name = re.search(r"GLOBAL ([\w.]+)|global ([\w.]+)", str(error))
