@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import GOLDEN
+from safetensors.torch import save_file
 
 import yolo_edu
 from yolo_edu import checkpoint, official
@@ -135,8 +136,6 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
     torch.save({"model": torchvision.models.resnet18()}, tmp_path / "resnet.pt")
     with pytest.raises(UserError, match=r"resnet\.pt: refused.*ResNet"):
         yolo_edu.load_checkpoint(tmp_path / "resnet.pt")
-    from safetensors.torch import save_file
-
     save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match="not one of ours"):
         yolo_edu.load_checkpoint(tmp_path / "other.safetensors")
@@ -167,3 +166,38 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
     with pytest.raises(UserError, match="cannot write"):
         save_checkpoint(path, YOLOv5v6((0.33, 0.125), 5))
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ({"format": checkpoint.FORMAT}, "no readable 'model'"),
+        ({"format": checkpoint.FORMAT, "model": "{"}, "no readable 'model'"),
+        ({"format": checkpoint.FORMAT, "model": "[]"}, "no readable 'model'"),
+        ({"format": checkpoint.FORMAT, "model": '{"release": "yolov9"}'}, "describes no network of ours"),
+        ({"format": checkpoint.FORMAT, "model": '{"release": "yolov5"}'}, "describes no network of ours"),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_refused(header: dict[str, str], words: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file({"weight": torch.zeros(3)}, path, header)
+    with pytest.raises(UserError, match=words):
+        yolo_edu.load_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [{}, {"description": 3, "ema": {}}, {"description": {}, "ema": [1]}])
+def test_a_training_state_that_makes_no_sense_is_refused(content: dict[str, object], tmp_path: Path) -> None:
+    torch.save({"format": checkpoint.FORMAT, **content}, tmp_path / "odd.pt")
+    with pytest.raises(UserError, match=r"odd\.pt"):
+        yolo_edu.load_checkpoint(tmp_path / "odd.pt")
+
+
+def test_weights_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
+    model = YOLOv5v6((0.33, 0.125), 5)
+    state: dict[str, object] = dict(model.state_dict())
+    state["model.0.conv.weight"] = "boo"
+    torch.save(
+        {"format": checkpoint.FORMAT, "description": checkpoint.describe(model), "ema": state}, tmp_path / "s.pt"
+    )
+    with pytest.raises(UserError, match="something else than tensors"):
+        yolo_edu.load_checkpoint(tmp_path / "s.pt")

@@ -137,7 +137,7 @@ def load_checkpoint(path: str | Path) -> Detector:
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """What `save_checkpoint` was given as metadata; {} for files of other kinds."""
     header = _safetensors_header(Path(path))
-    return dict(json.loads(header.get("metadata", "{}"))) if header else {}
+    return _json(header, "metadata", Path(path)) if header and "metadata" in header else {}
 
 
 def load_state(path: str | Path, *, shells: bool = False) -> dict[str, Any]:
@@ -196,23 +196,39 @@ def _safetensors_header(path: Path) -> dict[str, str] | None:
         return None
 
 
+def _json(header: Mapping[str, str], key: str, path: Path) -> dict[str, Any]:
+    """One JSON object out of a safetensors header."""
+    try:
+        content = json.loads(header[key])
+    except (KeyError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: damaged: its header holds no readable {key!r}. Download or save it again.")
+    return content
+
+
 def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
     header = _safetensors_header(path)
     if header is not None:
         if header.get("format") != FORMAT:
             raise UserError(f"{path}: a safetensors file, but not one of ours (no '{FORMAT}' in its header).")
-        return json.loads(header["model"]), safetensors.torch.load_file(path)
+        return _json(header, "model", path), safetensors.torch.load_file(path)
     if path.suffix == ".safetensors":
         raise UserError(f"{path}: damaged or truncated. Download or save it again.")
     content = load_state(path, shells=True)
     if content.get("format") == FORMAT:
-        return content["description"], content["ema"]
+        description, state = content.get("description"), content.get("ema")
+        if not isinstance(description, dict) or not isinstance(state, dict):
+            raise UserError(f"{path}: our format, but without a network in it. Use another file of that run.")
+        return description, state
     return read_official(content, path)
 
 
 def _fill(model: Detector, state: Mapping[str, Tensor], path: Path) -> None:
     """Load strictly: every weight present, none over, all shapes equal."""
     wanted = model.state_dict()
+    if not all(isinstance(x, Tensor) for x in state.values()):
+        raise UserError(f"{path}: holds something else than tensors among its weights. Save it again.")
     state = {name: x.float() for name, x in state.items() if not IGNORED.search(name)}
     missing = [n for n in wanted if n not in state and not IGNORED.search(n)]
     extra = [n for n in state if n not in wanted]

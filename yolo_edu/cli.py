@@ -40,9 +40,10 @@ def _train(args: argparse.Namespace) -> int:
             "image_size": args.img_size,
             "lr": args.lr,
         }
-        recipe = replace(RECIPES[args.recipe], **{k: v for k, v in changes.items() if v is not None})
-        if recipe.image_size % 32:
-            raise UserError(f"--img-size {recipe.image_size}: must be a multiple of 32, the coarsest stride.")
+        try:
+            recipe = replace(RECIPES[args.recipe], **{k: v for k, v in changes.items() if v is not None})
+        except ValueError as error:
+            raise UserError(f"{error}. Change that option.") from None
         if args.weights:
             model = load_checkpoint(args.weights)
             if len(model.names) != len(spec.names):
@@ -57,14 +58,14 @@ def _train(args: argparse.Namespace) -> int:
     print(f"run folder: {run.folder}")
     try:
         if args.resume:
-            report = resume(run, device=args.device)
+            report = resume(run, device=_device(args.device) if args.device else None)
         else:
             report = train(
                 spec,
                 model,
                 recipe,
                 run,
-                device=args.device or _best_device(),
+                device=_device(args.device),
                 seed=args.seed,
                 precision=args.precision,
             )
@@ -81,13 +82,20 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _device(name: str | None) -> torch.device:
+    """The device asked for, or a GPU where there is one; tried out before any work is done on it."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).split("\n")[0]
+        raise UserError(f"--device {name}: cannot be used ({first}). Leave it out, or say cpu.") from None
+    return device
 
 
 def _load(args: argparse.Namespace) -> tuple[Detector, int]:
     """The model of `--weights` on its device, and the size to run it at."""
-    model = load_checkpoint(args.weights).fuse().to(args.device or _best_device())
+    model = load_checkpoint(args.weights).fuse().to(_device(args.device))
     trained_at = read_metadata(args.weights).get("image_size", 640) if args.weights.is_file() else 640
     return model, args.img_size or int(trained_at)
 

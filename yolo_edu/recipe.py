@@ -35,6 +35,13 @@ class Recipe:
     focal_gamma: float = 0.0
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "image_size", "lr", "nominal_batch"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
+        if self.image_size % 32:
+            raise ValueError(f"image size {self.image_size} is not a multiple of 32, the coarsest stride")
+
 
 RECIPES = {
     "reference": Recipe(),

@@ -117,7 +117,7 @@ def train(
     chosen = choose_precision(device, precision)
     every = evaluate_every or max(recipe.epochs // 20, 1)
     if not resuming:
-        others = {"data": str(spec.path), "model": describe(model), "seed": seed, "device": str(device)}
+        others = {"data": str(spec.path.resolve()), "model": describe(model), "seed": seed, "device": str(device)}
         others["evaluate_every"] = every
         # The choice is part of the run: a resumed one must not measure again and choose otherwise.
         run.write_config(recipe, **others, precision=str(chosen).removeprefix("torch."))
