@@ -1,0 +1,44 @@
+"""The README's numbers are the measured ones."""
+
+import json
+import re
+from pathlib import Path
+
+from yolo_edu.assets import sample_data, shipped_weights
+from yolo_edu.checkpoint import load_checkpoint, read_metadata
+from yolo_edu.data import read_spec
+from yolo_edu.model import YOLOv5
+from yolo_edu.summary import layer_rows
+
+ROOT = Path(__file__).parents[1]
+README = re.sub(r"\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def test_the_main_job() -> None:
+    measured = json.loads((ROOT / "benchmarks/results/make_train.json").read_text())
+    end = measured["evaluations"][-1]
+    assert f"passed mAP50 0.5 after {measured['seconds_to_map50_0.5']} seconds" in README
+    assert f"ended at {end['map50']} after {end['seconds']}" in README
+
+
+def test_the_shipped_model() -> None:
+    path = shipped_weights()
+    millions = sum(p.numel() for p in load_checkpoint(path).parameters()) / 1e6
+    assert f"{millions:.1f} million parameters" in README
+    assert f"trained on {len(read_spec(sample_data()).images('train'))} photos" in README
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    metadata = read_metadata(path)
+    assert f"| mAP50 | {metadata['map50']:.3f} |" in card
+    assert f"| mAP50-95 | {metadata['map']:.3f} |" in card
+
+
+def test_the_flops_of_release_1() -> None:
+    flops = sum(row.flops for row in layer_rows(YOLOv5("s")))
+    assert f"gives {flops / 1e9:.1f}, and" in README
+
+
+def test_every_link_leads_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    assert len(links) > 4
+    assert [link for link in links if not (ROOT / link).exists()] == []
