@@ -44,7 +44,7 @@ def card(name: str, run: Run, recipe: Recipe, epoch: int, size_mb: float, report
 {rows}
 
 The best epoch was chosen on the same validation photos that measure it, so expect a little less on new ones. The photos
-of both splits show the same deck on the same few tables; other decks, tables and lights are another matter.
+of both splits show the same deck on the same kinds of surface; other decks, places and lights are another matter.
 Licence of the weights: MIT, like the code; of the photos: see the data set's ATTRIBUTION.md.
 """
 
