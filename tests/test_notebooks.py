@@ -176,8 +176,8 @@ def test_problems_finds_each_kind() -> None:
         ('File "/ro' + 'ot/a.py"', ["/ro" + "ot/a.py"]),
         ("C:\\Us" + "ers\\ada", ["C:\\Us" + "ers\\ada"]),
         (f"{build.REPOSITORY}/data", None),
-        ("https://example.org/home/ada ~/work/x ./tmp/y runs/tmp/z /content/x /usr/bin", []),
-        ("aGVsbG8/tmp/d29ybGQ+/work/abc", []),  # base64
+        ("https://example.org/home/ada ~/jobs/x ./tmp/y runs/tmp/z /content/x /usr/bin", []),
+        ("aGVsbG8/tmp/d29ybGQ+/home/abc", []),  # base64
     ],
 )
 def test_local_paths(text: str, found: list[str] | None) -> None:
