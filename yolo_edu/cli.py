@@ -14,6 +14,7 @@ import torch
 
 from yolo_edu import __version__, garden
 from yolo_edu.anchors import default_anchors, evolve, fit
+from yolo_edu.assets import sample_data
 from yolo_edu.cfg import ALIASES, MODELS, build_model, model_from_cfg
 from yolo_edu.checkpoint import load_checkpoint, read_metadata
 from yolo_edu.data import DetectionData, read_spec
@@ -33,7 +34,7 @@ def _train(args: argparse.Namespace) -> int:
     if args.resume:
         run = Run(Path(args.resume))
     else:
-        spec = read_spec(args.data)
+        spec = read_spec(args.data or sample_data())
         changes = {
             "epochs": args.epochs,
             "batch": args.batch_size,
@@ -102,7 +103,7 @@ def _load(args: argparse.Namespace) -> tuple[Detector, int]:
 
 def _test(args: argparse.Namespace) -> int:
     model, size = _load(args)
-    data = DetectionData(read_spec(args.data), args.task, size)
+    data = DetectionData(read_spec(args.data or sample_data()), args.task, size)
     report = evaluate(model, data, batch_size=args.batch_size, confidence=args.conf_thres, iou=args.iou_thres)
     print(report.table())
     return 0
@@ -192,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("train", _train, "train a detector on a data set YAML")
-    sub.add_argument("--data", type=Path, default="data/train_5classes.yaml", help="data set YAML")
+    sub.add_argument("--data", type=Path, help="data set YAML; default: the shipped cards")
     sub.add_argument("--model", default="yolov5n", help=f"from scratch: {', '.join([*ALIASES, *MODELS])}")
     sub.add_argument("--cfg", type=Path, help="model YAML in the official format, instead of --model")
     sub.add_argument("--weights", type=Path, help="start from this checkpoint")
@@ -210,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("test", _test, "measure a checkpoint on a split of a data set")
     _weights(sub)
-    sub.add_argument("--data", type=Path, default="data/train_5classes.yaml", help="data set YAML")
+    sub.add_argument("--data", type=Path, help="data set YAML; default: the shipped cards")
     sub.add_argument("--task", choices=["train", "val", "test"], default="val", help="split")
     sub.add_argument("--batch-size", "--batch", type=int, default=32)
     sub.add_argument("--conf-thres", type=float, default=0.001)
