@@ -13,7 +13,7 @@ import torch
 
 from yolo_edu import garden
 from yolo_edu.augment import AugmentSettings
-from yolo_edu.checkpoint import load_checkpoint, load_state, read_metadata
+from yolo_edu.checkpoint import load_checkpoint, load_state, read_metadata, save_checkpoint
 from yolo_edu.data import Batch, DataSpec, DetectionData, read_spec
 from yolo_edu.errors import UserError
 from yolo_edu.fit import Training, choose_precision, fit_epoch
@@ -222,3 +222,37 @@ def test_resuming_what_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config\.json: damaged"):
         resume(Run(tmp_path))
+
+
+def test_an_epoch_shorter_than_the_accumulation_still_steps(spec: DataSpec) -> None:
+    data = DetectionData(spec, "train", 64)
+    recipe = replace(TINY, batch=4, nominal_batch=64, warmup_epochs=0, warmup_iterations=0)  # 16 batches a step
+    model = model_of(spec)
+    training = Training.start(model, recipe)
+    settings = loss_settings(model, recipe)
+    for epoch in range(12):  # 3 batches each
+        fit_epoch(
+            training,
+            epoch_batches(data, recipe, epoch, 0),
+            3,
+            lambda raw, targets: detection_loss(raw, targets, model.detect.anchors, settings),
+            recipe,
+            device=CPU,
+        )
+        training.epoch += 1
+    assert training.ema.updates == 36 // 16
+
+
+def test_weights_that_start_a_run_take_the_data_s_names(spec: DataSpec, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    run = run_in(tmp_path)
+    train(spec, YOLOv5v6((0.33, 0.125), list("abcde")), replace(TINY, epochs=1), run, progress=False)
+    assert load_checkpoint(run.best).names == spec.names
+    with pytest.raises(UserError, match="knows 3 classes"):
+        train(spec, YOLOv5v6((0.33, 0.125), 3), TINY, run, progress=False)
+
+
+@pytest.mark.parametrize("release", [YOLOv5, YOLOv5v6])
+def test_a_fused_model_is_not_saved(release: type[YOLOv5 | YOLOv5v6], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="fused model"):
+        save_checkpoint(tmp_path / "fused.safetensors", release((0.33, 0.125), 5).fuse())

@@ -48,7 +48,12 @@ def model_from_cfg(path: Path, classes: Sequence[str]) -> Detector:
         # Official YAMLs write module names with or without their package: nn.Conv2d, Conv2d.
         if [str(row).split(".")[-1] for row in rows] == known:
             anchors = content.get("anchors")
-            if isinstance(anchors, list):
-                return release(scale, classes, anchors=anchors)
-            return release(scale, classes)
+            options = {"anchors": anchors} if isinstance(anchors, list) else {}
+            try:
+                return release(scale, classes, **options)
+            except (ArithmeticError, TypeError, ValueError, RuntimeError) as error:
+                raise UserError(
+                    f"{path}: no network can be built with these multiples and anchors ({error}). "
+                    "Anchors are three rows (P3, P4, P5) of width, height pairs in pixels."
+                ) from None
     raise UserError(f"{path}: its rows are an architecture that is not one of the two here ({' and '.join(RELEASES)}).")

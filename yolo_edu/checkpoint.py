@@ -24,9 +24,13 @@ from torch import Tensor
 
 from yolo_edu.errors import UserError
 from yolo_edu.model import RELEASES, Detector
+from yolo_edu.model.blocks import Conv
 from yolo_edu.official import allowed_globals, read_official
 
 FORMAT = "yolo_edu 1"
+MAX_SCALE = 4.0  # x has 1.33 and 1.25; a damaged header must not fill the memory
+# What `build` raises for a description that is not one of `describe`'s.
+DESCRIPTION_ERRORS = (ArithmeticError, KeyError, TypeError, ValueError, RuntimeError)
 # Derived in our Detect (R1's pixel anchors), or counters that a profiler left behind.
 IGNORED = re.compile(r"(anchor_grid|total_ops|total_params|num_batches_tracked)$")
 
@@ -46,7 +50,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary = Path(name)
         try:
             write(temporary)
-            with temporary.open("rb") as file:
+            with temporary.open("r+b") as file:  # Windows flushes only files open for writing
                 os.fsync(file.fileno())
             temporary.chmod(0o644)  # mkstemp's 0600 would hide the file from everyone else
             temporary.replace(path)
@@ -75,14 +79,17 @@ def build(description: Mapping[str, Any]) -> Detector:
     """The network that `describe` described, freshly initialized.
 
     Raises:
-        KeyError, TypeError, ValueError: the description is not one of `describe`'s.
+        DESCRIPTION_ERRORS: the description is not one of `describe`'s.
     """
+    scale = float(description["depth"]), float(description["width"])
+    if not all(0 < x <= MAX_SCALE for x in scale):
+        raise ValueError(f"depth and width {scale} are not in (0, {MAX_SCALE}]")
     return RELEASES[description["release"]](
-        (float(description["depth"]), float(description["width"])),
+        scale,
         [str(name) for name in description["names"]],
         anchors=description["anchors"],
-        bn_eps=description["bn_eps"],
-        bn_momentum=description["bn_momentum"],
+        bn_eps=float(description["bn_eps"]),
+        bn_momentum=float(description["bn_momentum"]),
     )
 
 
@@ -100,6 +107,8 @@ def save_checkpoint(
     Raises:
         UserError: the file cannot be written. What stood there before is untouched.
     """
+    if any(isinstance(m, Conv) and not isinstance(m.bn, torch.nn.BatchNorm2d) for m in model.modules()):
+        raise UserError(f"{path}: a fused model cannot be read back. Save the model that `fuse()` was called on.")
     state = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
     if half:
         state = {name: x.half() if x.is_floating_point() else x for name, x in state.items()}
@@ -128,7 +137,7 @@ def load_checkpoint(path: str | Path) -> Detector:
     description, state = _read(path)
     try:
         model = build(description)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except DESCRIPTION_ERRORS as error:
         raise UserError(f"{path}: describes no network of ours ({error}). Train or download it again.") from None
     _fill(model, state, path)
     return model.eval()
@@ -200,7 +209,7 @@ def _json(header: Mapping[str, str], key: str, path: Path) -> dict[str, Any]:
     """One JSON object out of a safetensors header."""
     try:
         content = json.loads(header[key])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise UserError(f"{path}: damaged: its header holds no readable {key!r}. Download or save it again.")
@@ -212,7 +221,10 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
     if header is not None:
         if header.get("format") != FORMAT:
             raise UserError(f"{path}: a safetensors file, but not one of ours (no '{FORMAT}' in its header).")
-        return _json(header, "model", path), safetensors.torch.load_file(path)
+        try:
+            return _json(header, "model", path), safetensors.torch.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise UserError(f"{path}: damaged ({error}). Download or save it again.") from None
     if path.suffix == ".safetensors":
         raise UserError(f"{path}: damaged or truncated. Download or save it again.")
     content = load_state(path, shells=True)
@@ -227,9 +239,9 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
 def _fill(model: Detector, state: Mapping[str, Tensor], path: Path) -> None:
     """Load strictly: every weight present, none over, all shapes equal."""
     wanted = model.state_dict()
-    if not all(isinstance(x, Tensor) for x in state.values()):
+    if not all(isinstance(n, str) and _plain(x) for n, x in state.items()):
         raise UserError(f"{path}: holds something else than tensors among its weights. Save it again.")
-    state = {name: x.float() for name, x in state.items() if not IGNORED.search(name)}
+    state = {name: x for name, x in state.items() if not IGNORED.search(name)}
     missing = [n for n in wanted if n not in state and not IGNORED.search(n)]
     extra = [n for n in state if n not in wanted]
     wrong = [n for n in wanted if n in state and state[n].shape != wanted[n].shape]
@@ -240,4 +252,10 @@ def _fill(model: Detector, state: Mapping[str, Tensor], path: Path) -> None:
                 f"{path}: another architecture: it {problem} {', '.join(names[:3])}{more}. "
                 f"This reader knows {' and '.join(RELEASES)}."
             )
-    model.load_state_dict(dict(state), strict=False)
+    model.load_state_dict({name: x.float() for name, x in state.items()}, strict=False)
+
+
+def _plain(x: object) -> bool:
+    """Is it a dense tensor with values, of a type that networks are stored in?"""
+    kinds = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
+    return isinstance(x, Tensor) and x.layout == torch.strided and not x.is_meta and x.dtype in kinds

@@ -4,8 +4,9 @@ Flags keep the names of the article's era; each command only collects arguments 
 """
 
 import argparse
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,14 @@ from yolo_edu.predict import NO_WINDOW, predict
 from yolo_edu.recipe import RECIPES
 from yolo_edu.run import Run, new_folder
 from yolo_edu.summary import layer_table, parameter_table, printout, torchinfo_summary
-from yolo_edu.train import resume, train
+from yolo_edu.train import resume, train, usable_device
 
 
 def _train(args: argparse.Namespace) -> int:
     if args.resume:
         run = Run(Path(args.resume))
     else:
+        device = usable_device(args.device)
         spec = read_spec(args.data or sample_data())
         changes = {
             "epochs": args.epochs,
@@ -59,14 +61,14 @@ def _train(args: argparse.Namespace) -> int:
     print(f"run folder: {run.folder}")
     try:
         if args.resume:
-            report = resume(run, device=_device(args.device) if args.device else None)
+            report = resume(run, device=args.device)
         else:
             report = train(
                 spec,
                 model,
                 recipe,
                 run,
-                device=_device(args.device),
+                device=device,
                 seed=args.seed,
                 precision=args.precision,
             )
@@ -83,20 +85,9 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _device(name: str | None) -> torch.device:
-    """The device asked for, or a GPU where there is one; tried out before any work is done on it."""
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first = str(error).split("\n")[0]
-        raise UserError(f"--device {name}: cannot be used ({first}). Leave it out, or say cpu.") from None
-    return device
-
-
 def _load(args: argparse.Namespace) -> tuple[Detector, int]:
     """The model of `--weights` on its device, and the size to run it at."""
-    model = load_checkpoint(args.weights).fuse().to(_device(args.device))
+    model = load_checkpoint(args.weights).fuse().to(usable_device(args.device))
     trained_at = read_metadata(args.weights).get("image_size", 640) if args.weights.is_file() else 640
     return model, args.img_size or int(trained_at)
 
@@ -202,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--batch-size", "--batch", type=int, help="instead of the recipe's")
     sub.add_argument("--img-size", "--img", type=int, help="training size in pixels, instead of the recipe's")
     sub.add_argument("--lr", type=float, help="learning rate, instead of the recipe's")
-    sub.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    sub.add_argument("--seed", type=_at_least(0, 2**40), default=0, help="of weights, order and augmentation")
     sub.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     sub.add_argument("--device", help="cpu, cuda, cuda:1 …; default: a GPU where there is one")
     sub.add_argument("--project", default="runs/train", help="folder of the run folders")
@@ -230,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("summary", _summary, "print a network: rows, parameters, layers")
     sub.add_argument("name", help=", ".join([*ALIASES, *MODELS]))
-    sub.add_argument("--classes", type=int, default=80)
+    sub.add_argument("--classes", type=_at_least(1), default=80)
     sub.add_argument("--img-size", type=int, default=640, help="for shapes and FLOPs")
     view = sub.add_mutually_exclusive_group()
     view.add_argument("--printout", action="store_true", help="the modules, as the article prints them")
@@ -253,6 +244,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--img-size", "--img", type=int, default=640, help="training size in pixels")
     sub.add_argument("--seed", type=int, default=0, help="of the search")
     return parser
+
+
+def _at_least(low: int, high: float = math.inf) -> Callable[[str], int]:
+    def integer(text: str) -> int:
+        if not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not in {low} … {high}")
+        return int(text)
+
+    return integer
 
 
 def _weights(sub: argparse.ArgumentParser) -> None:

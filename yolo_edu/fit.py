@@ -17,6 +17,7 @@ from yolo_edu.recipe import Recipe, rates
 from yolo_edu.run import Row
 
 M = TypeVar("M", bound=nn.Module)
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LossFunction = Callable[[Sequence[Tensor], Tensor], Loss]
 
 
@@ -30,6 +31,7 @@ class Training(Generic[M]):
     epoch: int = 0  # epochs finished
     best: float = -1.0  # fitness
     history: list[Row] = field(default_factory=list)
+    last_step: int = -1  # iteration of the optimizer's last step
 
     @staticmethod
     def start(model: M, recipe: Recipe) -> "Training[M]":
@@ -46,15 +48,21 @@ class Training(Generic[M]):
             "epoch": self.epoch,
             "best": self.best,
             "history": self.history,
+            "last_step": self.last_step,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take up what `state` returned."""
+        """Take up what `state` returned.
+
+        Raises:
+            KeyError, TypeError, ValueError, RuntimeError: the state of another model or optimizer.
+        """
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
         self.ema.updates = state["ema_updates"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.best, self.history = state["epoch"], state["best"], list(state["history"])
+        self.last_step = state["last_step"]
 
 
 def fit_epoch(
@@ -83,14 +91,14 @@ def fit_epoch(
         Mean box, objectness and classification loss of the epoch.
 
     Raises:
-        UserError: the loss is no longer a number. The model is left as it is then.
+        UserError: the loss is no longer a number, noticed at the end of the epoch; the model is spoiled then.
     """
     model, optimizer = training.model.train(), training.optimizer
     optimizer.zero_grad(set_to_none=True)
     parts = torch.zeros(3, device=device)
-    waiting = 0  # batches whose gradient is not yet used
     for index, batch in enumerate(batches):
-        now = rates(recipe, training.epoch * count + index, count)
+        iteration = training.epoch * count + index
+        now = rates(recipe, iteration, count)
         apply_rates(optimizer, now)
         images = batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)
         targets = batch.targets.to(device, non_blocking=True)
@@ -99,19 +107,19 @@ def fit_epoch(
         loss = loss_function(raw, targets)
         loss.total.backward()
         parts += torch.stack(loss[1:]).detach()
-        waiting += 1
-        if waiting >= now.accumulate:
+        # Counted across epochs, as in R7: an epoch shorter than `accumulate` would otherwise never make a step.
+        if iteration - training.last_step >= now.accumulate:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             training.ema.update(model)
-            waiting = 0
+            training.last_step = iteration
         on_batch()
     box, objectness, classification = (parts / count).tolist()
     if not math.isfinite(box + objectness + classification):
         raise UserError(
-            f"epoch {training.epoch + 1}: the loss is not a number any more. The weights of the last good "
-            "epoch are safe; continue from them with a lower learning rate (--lr) or check the labels."
+            f"epoch {training.epoch + 1}: the loss is not a number any more. Start again with a lower learning rate "
+            "(--lr), from the run's best.safetensors (--weights) if there is one, or check the labels."
         )
     return {"box": box, "objectness": objectness, "classification": classification}
 
@@ -124,7 +132,9 @@ def choose_precision(device: torch.device, setting: str = "auto") -> torch.dtype
         setting: "auto", or "float32" / "bfloat16" to decide oneself.
     """
     if setting != "auto":
-        return torch.float32 if setting == "float32" else torch.bfloat16
+        if setting not in PRECISIONS:
+            raise UserError(f"precision {setting!r} is none of auto, {', '.join(PRECISIONS)}.")
+        return PRECISIONS[setting]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     x = torch.rand(8, 64, 32, 32, device=device).to(memory_format=torch.channels_last)

@@ -48,12 +48,12 @@ def allowed_globals() -> list[Any]:
 
 def read_official(content: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Description and float tensors of an official checkpoint, levels in the order P3, P4, P5."""
-    model = content.get("ema") or content.get("model")
+    model = next((m for key in ("ema", "model") if isinstance(m := content.get(key), Shell)), None)
     if not isinstance(model, Shell):
         raise UserError(f"{path}: no 'model' inside. Give an official detector checkpoint or one of ours.")
-    state = dict(_tensors(model))
-    release, last = ("yolov5", 27) if "model.27.anchors" in state else ("yolov5v6", 24)
     try:
+        state = dict(_tensors(model))
+        release, last = ("yolov5", 27) if "model.27.anchors" in state else ("yolov5v6", 24)
         cells = state[f"model.{last}.anchors"].float()
         if cells.shape[0] == 3 and cells[0].prod(-1).mean() > cells[-1].prod(-1).mean():
             cells = cells.flip(0)  # R1 lists P5 first
@@ -64,7 +64,8 @@ def read_official(content: Mapping[str, Any], path: Path) -> tuple[dict[str, Any
         depth, width = _scale(state, model, release)
         names = _names(getattr(model, "names", None), classes)
         anchors = (cells * strides).tolist()
-    except (KeyError, RuntimeError, IndexError) as error:
+    # A hostile file may hold anything anywhere, even a module inside itself (RecursionError, a RuntimeError).
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: another architecture ({error} not as expected). This reader knows {' and '.join(RELEASES)}."
         ) from None

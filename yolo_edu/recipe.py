@@ -29,7 +29,7 @@ class Recipe:
     ema_decay: float = 0.9999
     ema_ramp: float = 2000.0  # steps after which the average has become slow
     clip_norm: float = 10.0
-    # Mosaics teach a distribution that no photo has; the last epochs go without, close to the real one.
+    # Mosaics teach a distribution that no photo has; the last epochs (at most a fifth) go without, close to the real one.
     plain_epochs: int = 0
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
@@ -37,7 +37,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "image_size", "lr", "nominal_batch"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
         if self.image_size % 32:
             raise ValueError(f"image size {self.image_size} is not a multiple of 32, the coarsest stride")
@@ -89,7 +89,7 @@ def rates(recipe: Recipe, iteration: int, batches: int) -> Rates:
     lr = recipe.lr * (fall * (1 - recipe.final_lr) + recipe.final_lr)
     accumulate = max(round(recipe.nominal_batch / recipe.batch), 1)
     warmup = max(round(recipe.warmup_epochs * batches), recipe.warmup_iterations)
-    if iteration > warmup:
+    if iteration > warmup or warmup == 0:
         return Rates(lr, lr, recipe.momentum, accumulate)
     t = iteration / warmup
     return Rates(

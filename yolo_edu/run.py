@@ -23,8 +23,10 @@ def new_folder(parent: Path, name: str) -> Path:
         folder = parent / (name if number == 1 else f"{name}{number}")
         try:
             folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
+        except FileExistsError as error:
+            if folder.exists():
+                continue
+            raise UserError(f"{folder}: cannot make the run folder ({error}). Choose another place.") from None
         except OSError as error:
             raise UserError(f"{folder}: cannot make the run folder ({error}). Choose another place.") from None
         return folder
@@ -69,7 +71,7 @@ class Run:
             UserError: not a run folder, or its settings are damaged.
         """
         try:
-            content = json.loads(self.config.read_text())
+            content = dict(json.loads(self.config.read_text()))
             settings = content.pop("recipe")
             recipe = Recipe(**settings | {"augment": AugmentSettings(**settings["augment"])})
         except FileNotFoundError:

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from yolo_edu.augment import AugmentSettings, augment_batch
 from yolo_edu.checkpoint import (
+    DESCRIPTION_ERRORS,
     FORMAT,
     build,
     describe,
@@ -36,9 +37,9 @@ from yolo_edu.run import Row, Run, metrics_line
 def epoch_batches(data: DetectionData, recipe: Recipe, epoch: int, seed: int) -> Iterator[Batch]:
     """Augmented batches of one epoch in an order that (seed, epoch) alone decides, so that a resumed run
     sees exactly what the uninterrupted one would have."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     order = torch.randperm(len(data), generator=generator).tolist()
-    plain = epoch >= recipe.epochs - recipe.plain_epochs
+    plain = epoch >= recipe.epochs - min(recipe.plain_epochs, recipe.epochs // 5)
     settings: AugmentSettings = replace(recipe.augment, mosaic=0.0) if plain else recipe.augment
     for start in range(0, len(order), recipe.batch):
         yield augment_batch(data, order[start : start + recipe.batch], settings, generator)
@@ -108,12 +109,22 @@ def train(
         KeyboardInterrupt: after Ctrl-C, with the last finished epoch saved.
     """
     device = torch.device(device)
+    if len(spec.names) != model.classes:
+        raise UserError(
+            f"the model knows {model.classes} classes, {spec.path} has {len(spec.names)}. "
+            "Train from scratch or start from weights of as many classes."
+        )
+    model.names = spec.names  # weights that start a run bring the names of their own data
     train_data = DetectionData(spec, "train", recipe.image_size)
     val_data = DetectionData(spec, "val", recipe.image_size)
     model.to(device).to(memory_format=torch.channels_last)
     training = Training.start(model, recipe)
     if resuming:
-        training.load(load_state(run.state))
+        try:
+            training.load(load_state(run.state))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            first = str(error).split("\n")[0]
+            raise UserError(f"{run.state}: not the state of this run ({first}). Start a new run.") from None
     chosen = choose_precision(device, precision)
     every = evaluate_every or max(recipe.epochs // 20, 1)
     if not resuming:
@@ -196,6 +207,21 @@ def _finish(training: Training[Detector], val_data: DetectionData, run: Run) -> 
     return report
 
 
+def usable_device(name: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or a GPU where there is one; tried out before any work is done on it.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device).item()  # "meta" makes tensors but has no values
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).split("\n")[0]
+        raise UserError(f"--device {name}: cannot be used ({first}). Use --device cpu.") from None
+    return device
+
+
 def spread(length: int, count: int) -> list[int]:
     """At most `count` indices, evenly spread over `range(length)`."""
     count = min(count, length)
@@ -211,15 +237,20 @@ def resume(run: Run, *, device: str | torch.device | None = None, progress: bool
     recipe, others = run.read_config()
     if not run.state.is_file():
         raise UserError(f"{run.folder}: no epoch was finished, so there is nothing to continue. Start again.")
+    try:
+        path, seed, precision, every = (others[k] for k in ("data", "seed", "precision", "evaluate_every"))
+        model, recorded = build(others["model"]), others["device"]
+    except DESCRIPTION_ERRORS as error:
+        raise UserError(f"{run.config}: damaged ({error!r}). Start a new run.") from None
     return train(
-        read_spec(others["data"]),
-        build(others["model"]),
+        read_spec(path),
+        model,
         recipe,
         run,
-        device=device or others["device"],
-        seed=others["seed"],
-        precision=others["precision"],
-        evaluate_every=others["evaluate_every"],
+        device=usable_device(device or recorded),
+        seed=seed,
+        precision=precision,
+        evaluate_every=every,
         resuming=True,
         progress=progress,
     )
