@@ -29,7 +29,7 @@ class Recipe:
     ema_decay: float = 0.9999
     ema_ramp: float = 2000.0  # steps after which the average has become slow
     clip_norm: float = 10.0
-    # Mosaics teach a distribution that no photo has; the last epochs (at most a fifth) go without, close to the real one.
+    # Mosaics teach a distribution that no photo has; the last epochs (at most a fifth) go without, closer to real ones.
     plain_epochs: int = 0
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
