@@ -1,7 +1,8 @@
-"""Augmentation of whole batches: mosaic, affine warp, flip, color, with the boxes.
+"""Augmentation of whole batches: mosaic, affine warp, flip, MixUp, CutMix, color, with the boxes.
 
-All that moves pixels is one matrix an image, so the whole batch is warped by a single `grid_sample`, on
-whatever device the batch is. Coordinates are continuous pixels: pixel i covers [i, i + 1).
+First chance, then pixels: `draw_plan` decides everything about a batch and touches no image; `render` carries a
+plan out on whatever device the images are. All that moves pixels is one matrix an image, so the whole batch is
+warped by a single `grid_sample`. A plan can be cut into rows, so several processes can share one.
 """
 
 import math
@@ -11,10 +12,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
 
-from yolo_edu.boxes import area, clip_boxes, scale_boxes, xyxy_to_cxcywh
-from yolo_edu.data import GRAY, Batch, DetectionData, Sample
+from yolo_edu.boxes import scale_boxes, xyxy_to_cxcywh
+from yolo_edu.data import Batch, Pool
+from yolo_edu.mix import cut_mix, mix_up, shift_colors, uncovered
+from yolo_edu.warp import Labels, lay_out, warp_boxes, warp_images, worth_keeping
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class AugmentSettings:
     scale: float = 0.5  # zoom by 1 ± this
     shear: float = 0.0  # degrees
     flip: float = 0.5  # probability of left-right
+    mixup: float = 0.0  # probability that a second image is laid over the first
+    cutmix: float = 0.0  # probability that a rectangle shows a second image; the two exclude each other
     hue: float = 0.015
     saturation: float = 0.7
     value: float = 0.4
@@ -36,80 +40,64 @@ class AugmentSettings:
     max_aspect: float = 100.0
 
 
-class Canvases(NamedTuple):
-    """B scenes of twice the training size, of which the warp cuts the final images."""
-
-    images: Tensor  # uint8 (B, 3, 2S, 2S), gray where nothing lies
-    boxes: Tensor  # (M, 4) xyxy, pixels of the canvas
-    labels: Tensor  # (M,)
-    owner: Tensor  # (M,) index of the canvas
+# --- chance ---------------------------------------------------------------------------------------------
 
 
-def augment_batch(
-    data: DetectionData, indices: Sequence[int], settings: AugmentSettings, generator: torch.Generator
-) -> Batch:
-    """Augmented images for the given samples; mosaics draw their partners from the whole data set.
+class Plan(NamedTuple):
+    """All that chance decides about a batch of B images: a scene each, and a second one where two are mixed."""
+
+    members: Tensor  # int64 (B, 2, 4) samples: top left, top right, bottom left, bottom right; −1: none
+    centers: Tensor  # int64 (B, 2, 2) x, y where the four meet, pixels of the canvas
+    matrices: Tensor  # (B, 2, 2, 3) from canvas to image, see `random_affine`
+    share: Tensor  # (B,) MixUp: of the first scene; 1: no MixUp
+    cut: Tensor  # (B, 4) CutMix: xyxy in image sizes, where the second scene shows; all 0: no CutMix
+    gains: Tensor  # (B, 3) factors on hue, saturation, value
+
+    def rows(self, which: slice | Tensor) -> "Plan":
+        """The plan of some of the images."""
+        return Plan(*(x[which] for x in self))
+
+
+def draw_plan(
+    indices: Sequence[int], samples: int, settings: AugmentSettings, size: int, generator: torch.Generator
+) -> Plan:
+    """Let chance decide about a batch.
 
     Args:
-        data: samples whose long side is the training size S.
-        indices: B sample numbers.
+        indices: B sample numbers, the first member of each image.
+        samples: how many there are; mosaics and second scenes draw from all of them.
         settings: how strongly.
-        generator: the only source of chance, so a seed repeats the batch.
-
-    Returns:
-        Batch of (B, 3, S, S) images.
+        size: S, long side of the samples in pixels.
+        generator: the only source of chance, so a seed repeats the plan.
     """
-    canvases = lay_out(data, indices, settings.mosaic, generator)
-    matrices = random_affine(len(indices), settings, generator)
-    images = warp_images(canvases.images, matrices)
-    images = shift_colors(images, random_gains(len(indices), settings, generator))
-    return Batch(images, _targets(canvases, matrices, settings, data.image_size))
+    b = len(indices)
 
+    def chance(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
 
-# --- canvases -------------------------------------------------------------------------------------------
+    members = torch.randint(samples, (b, 2, 4), generator=generator)
+    place = torch.randint(4, (b,), generator=generator)
+    alone = chance(b, 2) >= settings.mosaic
+    members[torch.arange(b), 0, torch.where(alone[:, 0], 0, place)] = torch.tensor(indices)
+    members[:, :, 1:][alone] = -1
 
-
-def lay_out(data: DetectionData, indices: Sequence[int], mosaic: float, generator: torch.Generator) -> Canvases:
-    """Put four samples around a random center on each canvas, or one sample in its middle."""
-    size = data.image_size
-    images = torch.full((len(indices), 3, 2 * size, 2 * size), GRAY, dtype=torch.uint8)
-    boxes, labels, owner = [torch.empty(0, 4)], [torch.empty(0, dtype=torch.long)], [torch.empty(0)]
-    for b, index in enumerate(indices):
-        if torch.rand((), generator=generator) < mosaic:
-            others = torch.randint(len(data), (3,), generator=generator).tolist()
-            members = torch.tensor([index, *others])[torch.randperm(4, generator=generator)].tolist()
-            center = torch.randint(size // 2, size + size // 2, (2,), generator=generator).tolist()
-            places = [_corner(data[m], center, quadrant) for quadrant, m in enumerate(members)]
-        else:
-            sample = data[index]
-            _, height, width = sample.image.shape
-            places = [(sample, size - width // 2, size - height // 2)]
-        for sample, left, top in places:
-            paste(images[b], sample.image, left, top)
-            moved = sample.boxes + sample.boxes.new_tensor([left, top, left, top])
-            boxes.append(clip_boxes(moved, 2 * size, 2 * size))
-            labels.append(sample.labels)
-            owner.append(torch.full((len(moved),), b))
-    return Canvases(images, torch.cat(boxes), torch.cat(labels), torch.cat(owner).long())
-
-
-def _corner(sample: Sample, center: Sequence[int], quadrant: int) -> tuple[Sample, int, int]:
-    """Where a sample's top-left corner lies so that it touches the mosaic's center from its quadrant."""
-    _, height, width = sample.image.shape
-    left = center[0] if quadrant % 2 else center[0] - width
-    top = center[1] if quadrant // 2 else center[1] - height
-    return sample, left, top
-
-
-def paste(canvas: Tensor, image: Tensor, left: int, top: int) -> None:
-    """Copy (3, h, w) into (3, H, W) in place, cut at the canvas' border."""
-    _, height, width = image.shape
-    x0, y0 = max(left, 0), max(top, 0)
-    x1, y1 = min(left + width, canvas.shape[2]), min(top + height, canvas.shape[1])
-    canvas[:, y0:y1, x0:x1] = image[:, y0 - top : y1 - top, x0 - left : x1 - left]
-
-
-# --- geometry -------------------------------------------------------------------------------------------
+    kind = chance(b)
+    mixed_up = kind < settings.mixup
+    cut_out = ~mixed_up & (kind < settings.mixup + settings.cutmix)
+    members[:, 1][~(mixed_up | cut_out)] = -1
+    # Beta(32, 32), as in R7, is the distribution of the middle one of 63 uniform numbers.
+    share = torch.where(mixed_up, chance(b, 63).median(dim=-1).values, 1.0)
+    half = (chance(b, 1) ** 0.5) / 2  # the cut's area is uniform in [0, 1] before the border trims it
+    middle = chance(b, 2)
+    cut = torch.cat([middle - half, middle + half], dim=-1).clamp(0, 1) * cut_out[:, None]
+    return Plan(
+        members=members,
+        centers=torch.randint(size // 2, size + size // 2, (b, 2, 2), generator=generator),
+        matrices=random_affine(2 * b, settings, generator).view(b, 2, 2, 3),
+        share=share,
+        cut=cut,
+        gains=random_gains(b, settings, generator),
+    )
 
 
 def random_affine(count: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
@@ -135,83 +123,94 @@ def random_affine(count: int, settings: AugmentSettings, generator: torch.Genera
     return matrix
 
 
-def warp_images(canvases: Tensor, matrices: Tensor) -> Tensor:
-    """uint8 (B, 3, 2S, 2S) canvases → float (B, 3, S, S) in [0, 1]; bilinear, gray outside."""
-    b, _, double, _ = canvases.shape
-    inverse = torch.linalg.inv(matrices[:, :, :2])
-    # affine_grid's units: −1 … 1 across each picture, so half an S for the image and one S for the canvas.
-    theta = torch.cat([inverse / 2, -inverse @ matrices[:, :, 2:]], dim=-1).to(canvases.device)
-    grid = affine_grid(theta, [b, 3, double // 2, double // 2], align_corners=False)
-    # Zero padding becomes gray padding when gray is the zero.
-    shifted = canvases.float().sub_(GRAY)
-    return grid_sample(shifted, grid, padding_mode="zeros", align_corners=False).add_(GRAY).div_(255)
-
-
-def warp_boxes(boxes: Tensor, matrices: Tensor, size: int) -> Tensor:
-    """(M, 4) xyxy canvas pixels, (M, 2, 3) matrices → (M, 4) xyxy image pixels, upright, clipped to the image."""
-    x0, y0, x1, y1 = (boxes / size - 1).unbind(-1)
-    corners = torch.stack([x0, y0, x1, y0, x1, y1, x0, y1], dim=-1).view(-1, 4, 2)
-    moved = corners @ matrices[:, :, :2].mT + matrices[:, None, :, 2]
-    moved = (moved + 0.5) * size
-    return clip_boxes(torch.cat([moved.amin(1), moved.amax(1)], dim=-1), size, size)
-
-
-def worth_keeping(before: Tensor, after: Tensor, zoom: Tensor, settings: AugmentSettings) -> Tensor:
-    """(M,) bool: is the warped and clipped box still a fair label?
-
-    Args:
-        before, after: (M, 4) xyxy pixels of the canvas and of the image.
-        zoom: (M,) how much the warp enlarges areas.
-    """
-    width, height = (after[:, 2:] - after[:, :2]).unbind(-1)
-    aspect = torch.maximum(width / (height + 1e-16), height / (width + 1e-16))
-    kept = area(after) / (area(before) * zoom + 1e-16)
-    big = (width > settings.min_side) & (height > settings.min_side)
-    return big & (kept > settings.min_area) & (aspect < settings.max_aspect)
-
-
-def _targets(canvases: Canvases, matrices: Tensor, settings: AugmentSettings, size: int) -> Tensor:
-    mine = matrices[canvases.owner]
-    boxes = warp_boxes(canvases.boxes, mine, size)
-    keep = worth_keeping(canvases.boxes, boxes, torch.linalg.det(mine[:, :, :2]).abs(), settings)
-    where = torch.stack([canvases.owner, canvases.labels], dim=-1)[keep].float()
-    return torch.cat([where, xyxy_to_cxcywh(scale_boxes(boxes[keep], 1 / size, 1 / size))], dim=-1)
-
-
-# --- color ----------------------------------------------------------------------------------------------
-
-
 def random_gains(count: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
     """(B, 3) factors on hue, saturation and value."""
     strength = torch.tensor([settings.hue, settings.saturation, settings.value])
     return 1 + (2 * torch.rand(count, 3, generator=generator) - 1) * strength
 
 
-def shift_colors(images: Tensor, gains: Tensor) -> Tensor:
-    """(B, 3, H, W) RGB in [0, 1] with hue, saturation and value multiplied by (B, 3) gains.
+# --- pixels ---------------------------------------------------------------------------------------------
 
-    Hue (0 … 1) wraps, the others stop at 1. Written plane by plane with nothing but additions, products
-    and choices: remainders and index-returning reductions cost ten times as much on a CPU.
+
+def render(plan: Plan, pool: Pool, settings: AugmentSettings, size: int | None = None) -> Batch:
+    """Carry out a plan.
+
+    Args:
+        plan: of B images.
+        pool: the samples it numbers, long side S.
+        settings: the rule by which boxes stay labels.
+        size: of the images in pixels, at most S; None: S.
+
+    Returns:
+        Batch of float (B, 3, size, size) images on the pool's device; targets on the CPU.
     """
-    hue_gain, saturation_gain, value_gain = gains.to(images.device)[:, :, None, None].unbind(1)
-    red, green, blue = images.unbind(1)
-    value = torch.maximum(torch.maximum(red, green), blue)
-    spread = value - torch.minimum(torch.minimum(red, green), blue)
-    slope = 1 / spread.clamp(min=1e-6)
-    # Position on the color wheel in sixths: red 0, green 2, blue 4.
-    sixths = torch.where(
-        value == red,
-        (green - blue) * slope,
-        torch.where(value == green, (blue - red) * slope + 2, (red - green) * slope + 4),
+    size = pool.images.shape[-1] if size is None else size
+    count = len(plan.members)
+    mixed = (plan.members[:, 1, 0] >= 0).nonzero().flatten()  # (P,)
+    # Second scenes follow the first ones, so that everything is warped at once.
+    members, centers, matrices = (torch.cat([x[:, 0], x[mixed, 1]]) for x in plan[:3])
+    scenes, labels = lay_out(members, centers, pool)
+    labels = _warp_labels(labels, matrices, settings, scenes.shape[-1], size)
+    images = warp_images(scenes, matrices, size)
+    if len(mixed):
+        images, second = images.split([count, len(mixed)])
+        cut = (plan.cut * size).round().long()
+        there = mixed.to(images.device, non_blocking=True)
+        both = cut_mix(mix_up(images[there], second, plan.share[mixed]), second, cut[mixed])
+        images = images.index_copy(0, there, both)
+        labels = _mix_labels(labels, count, mixed, cut, settings)
+    images = shift_colors(images, plan.gains)
+    boxes = scale_boxes(xyxy_to_cxcywh(labels.boxes), 1 / size, 1 / size)
+    numbers = torch.stack([labels.owner, labels.classes], dim=-1).to(boxes.dtype)
+    return Batch(images, torch.cat([numbers, boxes], dim=-1))
+
+
+def _warp_labels(labels: Labels, matrices: Tensor, settings: AugmentSettings, canvas_size: int, size: int) -> Labels:
+    mine = matrices[labels.owner]
+    boxes = warp_boxes(labels.boxes, mine, canvas_size, size)
+    zoom = torch.linalg.det(mine[:, :, :2]).abs() * (2 * size / canvas_size) ** 2
+    keep = worth_keeping(
+        labels.boxes,
+        boxes,
+        zoom,
+        min_side=settings.min_side,
+        min_area=settings.min_area,
+        max_aspect=settings.max_aspect,
     )
-    sixths = torch.where(sixths < 0, sixths + 6, sixths) * hue_gain
-    sixths = torch.where(sixths >= 6, sixths - 6, sixths)  # gains stay below 2
-    new_value = (value * value_gain).clamp_(max=1)
-    new_spread = (spread / value.clamp(min=1e-6) * saturation_gain).clamp_(max=1) * new_value
-    planes = []
-    for phase in (5, 3, 1):  # each channel falls off from its own peak on the wheel
-        position = sixths + phase
-        position = torch.where(position >= 6, position - 6, position)
-        dip = torch.minimum(position, 4 - position).clamp_(0, 1)
-        planes.append(new_value - new_spread * dip)
-    return torch.stack(planes, dim=1)
+    return labels._replace(boxes=boxes).rows(keep)
+
+
+def _mix_labels(labels: Labels, count: int, mixed: Tensor, cut: Tensor, settings: AugmentSettings) -> Labels:
+    """Labels of B + P scenes → of B images: second scenes join their image, and a cut hides what it covers.
+
+    Args:
+        labels: owners below `count` are first scenes.
+        count: B.
+        mixed: (P,) image of each second scene.
+        cut: (B, 4) xyxy pixels, empty where nothing is cut.
+        settings: the rule by which boxes stay labels.
+    """
+    second = labels.owner >= count
+    owner = torch.where(second, mixed[(labels.owner - count).clamp(min=0)], labels.owner)
+    mine = cut[owner].to(labels.boxes.dtype)
+    is_cut = (mine[:, 2:] > mine[:, :2]).all(dim=-1)
+    left, visible = uncovered(labels.boxes, mine)
+    # Of the second scene only what lies inside the cut is seen.
+    low, high = torch.maximum(labels.boxes[:, :2], mine[:, :2]), torch.minimum(labels.boxes[:, 2:], mine[:, 2:])
+    shown = torch.cat([low, high], dim=1)
+    boxes = torch.where((is_cut & second)[:, None], shown, torch.where(is_cut[:, None], left, labels.boxes))
+    share = torch.where(is_cut, torch.where(second, 1 - visible, visible), 1)
+    big = (boxes[:, 2:] - boxes[:, :2]).amin(dim=-1) > settings.min_side
+    return Labels(boxes, labels.classes, owner).rows(big & (share > settings.min_area))
+
+
+def augment_batch(
+    pool: Pool,
+    indices: Sequence[int],
+    settings: AugmentSettings,
+    generator: torch.Generator,
+    size: int | None = None,
+) -> Batch:
+    """Draw a plan for the given samples of a pool and carry it out; see `draw_plan` and `render`."""
+    plan = draw_plan(indices, len(pool.sizes), settings, pool.images.shape[-1], generator)
+    return render(plan, pool, settings, size)

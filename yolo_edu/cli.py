@@ -21,14 +21,15 @@ from yolo_edu.checkpoint import load_checkpoint, read_metadata
 from yolo_edu.data import DetectionData, read_spec
 from yolo_edu.errors import UserError
 from yolo_edu.evaluate import evaluate
+from yolo_edu.hardware import usable_device
 from yolo_edu.lint import lint
 from yolo_edu.lint import summary as data_summary
 from yolo_edu.model import Detector
 from yolo_edu.predict import NO_WINDOW, predict
 from yolo_edu.recipe import RECIPES
-from yolo_edu.run import Run, new_folder
+from yolo_edu.run import Options, Run, new_folder
 from yolo_edu.summary import layer_table, parameter_table, printout, torchinfo_summary
-from yolo_edu.train import resume, train, usable_device
+from yolo_edu.train import resume, train
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -68,9 +69,8 @@ def _train(args: argparse.Namespace) -> int:
                 model,
                 recipe,
                 run,
+                Options(seed=args.seed, precision=args.precision),
                 device=device,
-                seed=args.seed,
-                precision=args.precision,
             )
     except KeyboardInterrupt:
         if run.state.exists():

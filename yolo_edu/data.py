@@ -1,7 +1,7 @@
 """From files to batches: DataSpec → Sample (one image with its boxes) → Batch (what the network takes)."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from yolo_edu.boxes import clip_boxes, cxcywh_to_xyxy, scale_boxes, xyxy_to_cxcywh
 from yolo_edu.errors import UserError
 from yolo_edu.files import Fault, decode_image, label_path, read_image, read_labels
+from yolo_edu.hardware import free_memory
 from yolo_edu.spec import DataSpec, read_spec
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "DataSpec",
     "DetectionData",
     "Letterbox",
+    "Pool",
     "Sample",
     "collate",
     "label_path",
@@ -99,6 +101,26 @@ def letterbox(image: Tensor, size: int) -> tuple[Tensor, Letterbox]:
 # --- the data set ---------------------------------------------------------------------------------------
 
 
+class Pool(NamedTuple):
+    """N samples side by side in memory, to be picked by number."""
+
+    images: Tensor  # uint8 (N, 3, S, S) RGB: each in the top left corner of its square, the rest gray
+    sizes: Tensor  # int64 (N, 2) width, height in pixels
+    boxes: Tensor  # float32 (M, 4) xyxy, pixels of their image
+    labels: Tensor  # int64 (M,)
+    first: Tensor  # int64 (N + 1,) image i owns the boxes first[i] … first[i + 1] − 1
+
+    def sample(self, index: int) -> Sample:
+        """A view of one image with its boxes."""
+        width, height = self.sizes[index].tolist()
+        own = slice(*self.first[index : index + 2].tolist())
+        return Sample(self.images[index, :, :height, :width], self.boxes[own], self.labels[own])
+
+    def to(self, device: torch.device) -> "Pool":
+        """The pixels on a device; the numbers stay on the CPU, where they are read without waiting for a GPU."""
+        return self._replace(images=self.images.to(device))
+
+
 class DetectionData(Dataset[Sample]):
     """One split of a data set; `data[i]` is a Sample whose long side is `image_size`, without padding.
 
@@ -108,14 +130,15 @@ class DetectionData(Dataset[Sample]):
         spec: what to read.
         split: "train", "val" or "test".
         image_size: long side of the samples in pixels.
-        cache: hold the resized images in memory (3 bytes a pixel) instead of reading them each time.
+        cache: hold the resized images in memory (3 bytes a pixel) instead of reading them each time. None:
+            if they fill less than half of the free memory.
 
     Raises:
         UserError: the split is missing or empty, no image of it has a label file, or some files are bad
-            (all of them are named in one message). With `cache=False` a bad image raises when asked for.
+            (all of them are named in one message). Without cache a bad image raises when asked for.
     """
 
-    def __init__(self, spec: DataSpec, split: str, image_size: int, cache: bool = True) -> None:
+    def __init__(self, spec: DataSpec, split: str, image_size: int, cache: bool | None = None) -> None:
         self.names = spec.names
         self.image_size = image_size
         self.images = spec.images(split)
@@ -125,38 +148,80 @@ class DetectionData(Dataset[Sample]):
                 f"{label_path(self.images[0])}: put the labels there (an empty file: no objects)."
             )
         targets = [_attempt(self._read, image) for image in self.images]
-        pixels: list[NDArray[np.uint8] | UserError] = []
-        if cache:
-            pixels = in_threads(partial(_attempt, self._load), self.images, f"reading {split}")
-        bad = [str(item) for item in [*targets, *pixels] if isinstance(item, UserError)]
+        bad = [str(item) for item in targets if isinstance(item, UserError)]
+        self._targets = [target for target in targets if not isinstance(target, UserError)]
+        self._pool: Pool | None = None
+        free = free_memory()
+        if cache or (cache is None and (free is None or self.bytes < free / 2)):
+            pixels = torch.full((len(self), 3, image_size, image_size), GRAY, dtype=torch.uint8)
+            places = dict(zip(self.images, pixels.numpy(), strict=True))
+            fill = partial(_attempt, partial(self._fill, places))
+            sizes = in_threads(fill, self.images, f"reading {split}")
+            bad += [str(size) for size in sizes if isinstance(size, UserError)]
+            if not bad:
+                self._pool = self._gather(pixels, [size for size in sizes if not isinstance(size, UserError)])
         if bad:
             shown = bad[:REPORTED] + ([f"... and {len(bad) - REPORTED} more"] if len(bad) > REPORTED else [])
             raise UserError("\n".join([f"{spec.path}: {len(bad)} bad file(s) in {split!r}:", *shown]))
-        self._targets = [target for target in targets if not isinstance(target, UserError)]
-        # numpy, not torch: a tensor sent to another process costs an open file, and there may be thousands.
-        self._cache = [item for item in pixels if not isinstance(item, UserError)]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
+        if self._pool is not None:
+            # Copies keep the cache safe from whatever is done to the sample.
+            return Sample(*(x.clone() for x in self._pool.sample(index)))
+        pixels = torch.from_numpy(self._load(self.images[index]))
         labels, boxes = self._targets[index]
-        # The copy keeps the cache safe from whatever augmentation does to the sample.
-        pixels = self._cache[index].copy() if self._cache else self._load(self.images[index])
-        height, width = pixels.shape[1:]
-        corners = cxcywh_to_xyxy(scale_boxes(boxes, width, height))
-        return Sample(torch.from_numpy(pixels), clip_boxes(corners, width, height), labels.clone())
+        return Sample(pixels, _corners(boxes, pixels.shape[2], pixels.shape[1]), labels.clone())
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 
+    @property
+    def bytes(self) -> int:
+        """What the images take in memory."""
+        return 3 * self.image_size**2 * len(self)
+
+    @property
+    def cached(self) -> bool:
+        """Whether all images are in memory."""
+        return self._pool is not None
+
+    def pool(self, indices: Sequence[int] | None = None) -> Pool:
+        """Some samples, or all of them, as one Pool; without a cache this reads their files."""
+        if indices is None and self._pool is not None:
+            return self._pool
+        samples = [self[index] for index in (range(len(self)) if indices is None else indices)]
+        pixels = torch.full((len(samples), 3, self.image_size, self.image_size), GRAY, dtype=torch.uint8)
+        for place, sample in zip(pixels, samples, strict=True):
+            place[:, : sample.image.shape[1], : sample.image.shape[2]] = sample.image
+        sizes = torch.tensor([[*sample.image.shape[:0:-1]] for sample in samples])
+        return _pool(pixels, sizes, [sample.boxes for sample in samples], [sample.labels for sample in samples])
+
+    def labels_and_boxes(self) -> tuple[Tensor, Tensor]:
+        """(M,) classes and (M, 4) boxes cxcywh of the whole split, normalized to their images."""
+        labels, boxes = zip(*self._targets, strict=True)
+        return torch.cat(labels), torch.cat(boxes)
+
     def box_sizes(self) -> Tensor:
-        """(N, 2) width and height of every box of the split, pixels of the samples."""
+        """(M, 2) width and height of every box of the split, pixels of the samples."""
         corners = [self[index].boxes for index in range(len(self))]
         return torch.cat([box[:, 2:] - box[:, :2] for box in corners])
 
     def _read(self, image: Path) -> tuple[Tensor, Tensor]:
         return read_labels(label_path(image), len(self.names))
+
+    def _fill(self, places: Mapping[Path, NDArray[np.uint8]], path: Path) -> tuple[int, int]:
+        """Load an image into its place; its width and height."""
+        pixels = self._load(path)
+        _, height, width = pixels.shape
+        places[path][:, :height, :width] = pixels
+        return width, height
+
+    def _gather(self, pixels: Tensor, sizes: Sequence[tuple[int, int]]) -> Pool:
+        boxes = [_corners(box, *size) for (_, box), size in zip(self._targets, sizes, strict=True)]
+        return _pool(pixels, torch.tensor(sizes), boxes, [labels for labels, _ in self._targets])
 
     def _load(self, path: Path) -> NDArray[np.uint8]:
         """The image as (3, H, W) with the long side at `image_size`."""
@@ -172,6 +237,16 @@ class DetectionData(Dataset[Sample]):
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             pixels = cv2.resize(image, size, interpolation=method)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.uint8)
+
+
+def _corners(boxes: Tensor, width: int, height: int) -> Tensor:
+    """(N, 4) normalized cxcywh → xyxy in pixels of an image of this size."""
+    return clip_boxes(cxcywh_to_xyxy(scale_boxes(boxes, width, height)), width, height)
+
+
+def _pool(pixels: Tensor, sizes: Tensor, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> Pool:
+    counts = torch.tensor([0, *map(len, labels)])
+    return Pool(pixels, sizes, torch.cat([*boxes]), torch.cat([*labels]), counts.cumsum(0))
 
 
 def _attempt(function: Callable[[Path], T], path: Path) -> T | UserError:

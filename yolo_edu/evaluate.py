@@ -1,7 +1,7 @@
 """How good is a detector? Images in, detections in their own pixels out, measured by the COCO tools."""
 
 import io
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 
@@ -150,6 +150,7 @@ def evaluate(
     iou: float = 0.6,
     device: str | torch.device | None = None,
     progress: bool = True,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Run a detector over a data set and measure it.
 
@@ -166,8 +167,10 @@ def evaluate(
         iou: of non-maximum suppression.
         device: where to move the model first; None: where it is.
         progress: show a bar.
+        interrupted: asked between batches; True ends the evaluation.
 
     Raises:
+        KeyboardInterrupt: `interrupted` said so.
         UserError: no image, a batch size below 1, a class count that is not the model's, a size that is
             no multiple of 32, a threshold outside [0, 1].
     """
@@ -201,6 +204,8 @@ def evaluate(
             # The pixels are done with; held until the end they might fill the memory.
             truth += [sample._replace(image=sample.image.new_empty(3, 0, 0)) for sample in samples]
             bar.update(len(samples))
+            if interrupted():
+                raise KeyboardInterrupt
     return measure(truth, found, data.names)
 
 

@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 from yolo_edu.augment import AugmentSettings
 
+Row = dict[str, float]  # what is known about one epoch
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -31,6 +33,8 @@ class Recipe:
     clip_norm: float = 10.0
     # Mosaics teach a distribution that no photo has; the last epochs (at most a fifth) go without, closer to real ones.
     plain_epochs: int = 0
+    # Small pictures first: (share of the epochs, share of the image size) each, in order; then the full size.
+    growth: tuple[tuple[float, float], ...] = ()
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -65,6 +69,14 @@ RECIPES = {
         augment=AugmentSettings(scale=0.4),
     ),
 }
+
+
+def size_at(recipe: Recipe, epoch: int) -> int:
+    """The training size of an epoch in pixels, a multiple of 32 (Howard 2018 called it progressive resizing)."""
+    for until, share in recipe.growth:
+        if epoch < round(until * recipe.epochs):
+            return max(round(share * recipe.image_size / 32), 1) * 32
+    return recipe.image_size
 
 
 class Rates(NamedTuple):

@@ -12,9 +12,7 @@ from typing import Any
 from yolo_edu.augment import AugmentSettings
 from yolo_edu.checkpoint import write_atomically
 from yolo_edu.errors import UserError
-from yolo_edu.recipe import Recipe
-
-Row = dict[str, float]
+from yolo_edu.recipe import Recipe, Row
 
 
 def new_folder(parent: Path, name: str) -> Path:
@@ -31,6 +29,21 @@ def new_folder(parent: Path, name: str) -> Path:
             raise UserError(f"{folder}: cannot make the run folder ({error}). Choose another place.") from None
         return folder
     raise AssertionError("itertools.count never ends")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a run is carried out; unlike the recipe, most of this does not change what is learned."""
+
+    seed: int = 0  # decides order and augmentation
+    evaluate_every: int | None = None  # epochs; None: about twenty evaluations in the whole run
+    patience: int | None = None  # end after this many epochs without better weights; None: never
+    precision: str = "auto"  # or one of hardware.PRECISIONS
+    memory_format: str = "auto"  # or one of hardware.FORMATS
+    cache: bool | None = None  # images in memory; None: if they fit
+    workers: int = 2  # threads that read ahead if not
+    compile: bool = False  # torch.compile: slow start, faster steps
+    deterministic: bool = False  # same bits on the same GPU, slower; a CPU is deterministic anyway
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +72,14 @@ class Run:
         """The averaged weights of the best epoch so far."""
         return self.folder / "best.safetensors"
 
-    def write_config(self, recipe: Recipe, **others: Any) -> None:
+    def write_config(self, recipe: Recipe, options: Options, **others: Any) -> None:
         """Keep the recipe and everything else that decides the outcome."""
-        text = json.dumps({"recipe": dataclasses.asdict(recipe), **others}, indent=2)
+        content = {"recipe": dataclasses.asdict(recipe), "options": dataclasses.asdict(options), **others}
+        text = json.dumps(content, indent=2)
         write_atomically(self.config, lambda file: file.write_text(text + "\n"))
 
-    def read_config(self) -> tuple[Recipe, dict[str, Any]]:
-        """Recipe and the other settings of a run.
+    def read_config(self) -> tuple[Recipe, Options, dict[str, Any]]:
+        """Recipe, options and the other settings of a run.
 
         Raises:
             UserError: not a run folder, or its settings are damaged.
@@ -73,12 +87,14 @@ class Run:
         try:
             content = dict(json.loads(self.config.read_text()))
             settings = content.pop("recipe")
-            recipe = Recipe(**settings | {"augment": AugmentSettings(**settings["augment"])})
+            nested: dict[str, Any] = {"augment": AugmentSettings(**settings["augment"])}
+            nested["growth"] = tuple((float(until), float(share)) for until, share in settings["growth"])
+            recipe, options = Recipe(**settings | nested), Options(**content.pop("options"))
         except FileNotFoundError:
             raise UserError(f"{self.folder}: not a run folder (no {self.config.name} in it).") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.config}: damaged ({error}). Start a new run.") from None
-        return recipe, content
+        return recipe, options, content
 
     def write_log(self, history: list[Row]) -> None:
         """Write all rows anew: a resumed run then holds no line of an epoch that it repeats."""

@@ -1,18 +1,19 @@
 """A training run from start to finish: data in, a run folder out, interruptible and resumable at every epoch."""
 
-import math
+import shlex
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
-from yolo_edu.augment import AugmentSettings, augment_batch
+from yolo_edu.batches import Batches
 from yolo_edu.checkpoint import (
     DESCRIPTION_ERRORS,
     FORMAT,
@@ -23,34 +24,145 @@ from yolo_edu.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
-from yolo_edu.data import Batch, DataSpec, DetectionData, read_spec
+from yolo_edu.data import DataSpec, DetectionData, read_spec
 from yolo_edu.draw import side_by_side, training_curves
 from yolo_edu.errors import UserError
 from yolo_edu.evaluate import Report, detect, evaluate
-from yolo_edu.fit import Training, choose_precision, fit_epoch
-from yolo_edu.loss import Loss, LossSettings, detection_loss
+from yolo_edu.fit import Training, fit_epoch
+from yolo_edu.hardware import FORMATS, Numerics, autocast, batch_that_fits, choose_numerics, usable_device, used_memory
+from yolo_edu.loss import LossSettings, detection_loss
 from yolo_edu.model import Detector
-from yolo_edu.recipe import Recipe
-from yolo_edu.run import Row, Run, metrics_line
+from yolo_edu.recipe import Recipe, Row, size_at
+from yolo_edu.run import Options, Run, metrics_line
+
+Callback = Callable[[Training[Detector]], None]
+DEFAULTS = Options()
 
 
-def epoch_batches(data: DetectionData, recipe: Recipe, epoch: int, seed: int) -> Iterator[Batch]:
-    """Augmented batches of one epoch in an order that (seed, epoch) alone decides, so that a resumed run
-    sees exactly what the uninterrupted one would have."""
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
-    order = torch.randperm(len(data), generator=generator).tolist()
-    plain = epoch >= recipe.epochs - min(recipe.plain_epochs, recipe.epochs // 5)
-    settings: AugmentSettings = replace(recipe.augment, mosaic=0.0) if plain else recipe.augment
-    for start in range(0, len(order), recipe.batch):
-        yield augment_batch(data, order[start : start + recipe.batch], settings, generator)
+def train(
+    spec: DataSpec,
+    model: Detector,
+    recipe: Recipe,
+    run: Run,
+    options: Options = DEFAULTS,
+    *,
+    device: str | torch.device = "cpu",
+    callbacks: Sequence[Callback] = (),
+    resuming: bool = False,
+    progress: bool = True,
+) -> Report:
+    """Train a detector and leave a run folder behind.
+
+    Args:
+        spec: the data; splits "train" and "val".
+        model: what to train, changed in place.
+        recipe: how.
+        run: where to write. The state is written after every epoch, the best weights after every
+            evaluation that beats the last.
+        options: how the run is carried out.
+        device: "cpu", "cuda", …
+        callbacks: called after every epoch, when its files are written, with the state of training
+            (`history`, `ema.model`, `epoch` …): live plots, loggers.
+        resuming: continue from the run's state instead of starting.
+        progress: show a bar and a line an evaluation.
+
+    Returns:
+        The evaluation of the best weights.
+
+    Raises:
+        UserError: unusable data, a loss that is not a number, a full disk, too little GPU memory.
+        KeyboardInterrupt: after Ctrl-C, with the last finished epoch saved.
+    """
+    device = torch.device(device)
+    if len(spec.names) != model.classes:
+        raise UserError(
+            f"the model knows {model.classes} classes, {spec.path} has {len(spec.names)}. "
+            "Train from scratch or start from weights of as many classes."
+        )
+    model.names = spec.names  # weights that start a run bring the names of their own data
+    train_data = DetectionData(spec, "train", recipe.image_size, options.cache)
+    val_data = DetectionData(spec, "val", recipe.image_size, options.cache)
+    if progress and not train_data.cached and options.cache is None:
+        print(f"{train_data.bytes / 2**30:.1f} GiB of images do not fit in memory: they are read anew each epoch")
+    numerics = choose_numerics(model, device, options.precision, options.memory_format)
+    if not resuming:
+        # What was measured is part of the run: a resumed one must not measure again and choose otherwise.
+        options = replace(options, precision=numerics.precision, memory_format=numerics.memory_format)
+        options = replace(options, evaluate_every=options.evaluate_every or max(recipe.epochs // 20, 1))
+        places = {"data": str(spec.path.resolve()), "device": str(device), "command": shlex.join(sys.argv)}
+        run.write_config(recipe, options, model=describe(model), **places)
+    _prepare(device, options)
+    model.to(device).to(memory_format=FORMATS[numerics.memory_format])
+    training = Training.start(model, recipe, numerics.precision)
+    if resuming:
+        _take_up(training, run)
+    batches = Batches(train_data, recipe, options.seed, device, workers=options.workers)
+    forward = torch.compile(model) if options.compile else model
+    anchors = model.detect.anchors.cpu()  # assigning happens where the targets are
+    stop = False
+
+    with (
+        _interruptible() as interrupted,
+        tqdm(
+            total=recipe.epochs * len(batches),
+            initial=training.epoch * len(batches),
+            disable=None if progress else True,
+            unit="batch",
+            dynamic_ncols=True,
+            smoothing=0.05,  # the time left should not jump after every evaluation
+        ) as bar,
+    ):
+
+        def on_batch() -> None:
+            bar.update()
+            if interrupted():
+                raise KeyboardInterrupt
+
+        while training.epoch < recipe.epochs and not stop:
+            started = time.perf_counter()
+            bar.set_description(f"epoch {training.epoch + 1}/{recipe.epochs}")
+            settings = loss_settings(model, recipe, size_at(recipe, training.epoch))
+            with _fitting_memory(model, recipe, device, numerics):
+                row = fit_epoch(
+                    training,
+                    batches.epoch(training.epoch),
+                    len(batches),
+                    partial(detection_loss, anchors=anchors, settings=settings),
+                    recipe,
+                    device=device,
+                    numerics=numerics,
+                    forward=forward,
+                    on_batch=on_batch,
+                )
+                training.epoch += 1
+                row = {"epoch": training.epoch, **row}
+                if training.epoch % (options.evaluate_every or 1) == 0 or training.epoch == recipe.epochs:
+                    row |= _evaluate(training, val_data, run, interrupted)
+                    if progress:
+                        tqdm.write(metrics_line(row, recipe.epochs))
+            training.history.append(row | {"seconds": time.perf_counter() - started})
+            _save_state(training, run, recipe.image_size)
+            run.write_log(training.history)
+            bar.set_postfix(_status(training, device))
+            for callback in callbacks:
+                callback(training)
+            stop = options.patience is not None and training.epoch - training.best_epoch >= options.patience
+            if interrupted():
+                raise KeyboardInterrupt
+    if stop and progress:
+        print(f"no better weights for {options.patience} epochs: stopped after epoch {training.epoch}")
+    return _finish(training, val_data, run)
 
 
-def loss_settings(model: Detector, recipe: Recipe) -> LossSettings:
-    """The loss of the model's release at this training size."""
+def loss_settings(model: Detector, recipe: Recipe, image_size: int) -> LossSettings:
+    """The loss of the model's release at a training size in pixels."""
     extra = {"label_smoothing": recipe.label_smoothing, "focal_gamma": recipe.focal_gamma}
     if model.release == "yolov5":
         return LossSettings.r1(model.classes, **extra)
-    return LossSettings.r7(model.classes, recipe.image_size, **extra)
+    return LossSettings.r7(model.classes, image_size, **extra)
+
+
+# --- around the loop ------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -73,126 +185,70 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, previous)
 
 
-def train(
-    spec: DataSpec,
-    model: Detector,
-    recipe: Recipe,
-    run: Run,
-    *,
-    device: str | torch.device = "cpu",
-    seed: int = 0,
-    precision: str = "auto",
-    evaluate_every: int | None = None,
-    resuming: bool = False,
-    progress: bool = True,
-) -> Report:
-    """Train a detector and leave a run folder behind.
+@contextmanager
+def _fitting_memory(model: Detector, recipe: Recipe, device: torch.device, numerics: Numerics) -> Iterator[None]:
+    """A GPU that is too small becomes a UserError that names the batch size that does fit, tried out."""
+    try:
+        yield
+        return
+    except torch.cuda.OutOfMemoryError:
+        pass  # leave the handler first: the error holds on to everything the step had allocated
+    images = torch.rand(recipe.batch, 3, recipe.image_size, recipe.image_size, device="cpu")
 
-    Args:
-        spec: the data; splits "train" and "val".
-        model: what to train, changed in place.
-        recipe: how.
-        run: where to write. The state is written after every epoch, the best weights after every
-            evaluation that beats the last.
-        device: "cpu", "cuda", …
-        seed: decides order and augmentation.
-        precision: "auto", "float32" or "bfloat16".
-        evaluate_every: epochs between evaluations; None: about twenty in the whole run.
-        resuming: continue from the run's state instead of starting.
-        progress: show a bar and a line an evaluation.
+    def step(batch: int) -> None:
+        with autocast(device, numerics):
+            raw = model(images[:batch].to(device, memory_format=FORMATS[numerics.memory_format]))
+        sum(level.float().sum() for level in raw).backward()
 
-    Returns:
-        The evaluation of the best weights.
-
-    Raises:
-        UserError: unusable data, a loss that is not a number, a full disk.
-        KeyboardInterrupt: after Ctrl-C, with the last finished epoch saved.
-    """
-    device = torch.device(device)
-    if len(spec.names) != model.classes:
-        raise UserError(
-            f"the model knows {model.classes} classes, {spec.path} has {len(spec.names)}. "
-            "Train from scratch or start from weights of as many classes."
-        )
-    model.names = spec.names  # weights that start a run bring the names of their own data
-    train_data = DetectionData(spec, "train", recipe.image_size)
-    val_data = DetectionData(spec, "val", recipe.image_size)
-    model.to(device).to(memory_format=torch.channels_last)
-    training = Training.start(model, recipe)
-    if resuming:
-        try:
-            training.load(load_state(run.state))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            first = str(error).split("\n")[0]
-            raise UserError(f"{run.state}: not the state of this run ({first}). Start a new run.") from None
-    chosen = choose_precision(device, precision)
-    every = evaluate_every or max(recipe.epochs // 20, 1)
-    if not resuming:
-        others = {"data": str(spec.path.resolve()), "model": describe(model), "seed": seed, "device": str(device)}
-        others["evaluate_every"] = every
-        # The choice is part of the run: a resumed one must not measure again and choose otherwise.
-        run.write_config(recipe, **others, precision=str(chosen).removeprefix("torch."))
-    settings = loss_settings(model, recipe)
-    count = math.ceil(len(train_data) / recipe.batch)
-
-    def loss_function(raw: Sequence[Tensor], targets: Tensor) -> Loss:
-        return detection_loss(raw, targets, model.detect.anchors, settings)
-
-    with (
-        _interruptible() as interrupted,
-        tqdm(
-            total=recipe.epochs * count,
-            initial=training.epoch * count,
-            disable=None if progress else True,
-            unit="batch",
-            dynamic_ncols=True,
-        ) as bar,
-    ):
-
-        def on_batch() -> None:
-            bar.update()
-            if interrupted():
-                raise KeyboardInterrupt
-
-        while training.epoch < recipe.epochs:
-            started = time.perf_counter()
-            bar.set_description(f"epoch {training.epoch + 1}/{recipe.epochs}")
-            row = fit_epoch(
-                training,
-                epoch_batches(train_data, recipe, training.epoch, seed),
-                count,
-                loss_function,
-                recipe,
-                device=device,
-                precision=chosen,
-                on_batch=on_batch,
-            )
-            training.epoch += 1
-            row = {"epoch": training.epoch, **row}
-            if training.epoch % every == 0 or training.epoch == recipe.epochs:
-                row |= _evaluate(training, val_data, run)
-                if progress:
-                    tqdm.write(metrics_line(row, recipe.epochs))
-                bar.set_postfix(mAP50=f"{row['map50']:.3f}", best=f"{training.best:.3f}")
-            training.history.append(row | {"seconds": time.perf_counter() - started})
-            _save_state(training, run)
-            run.write_log(training.history)
-    return _finish(training, val_data, run)
+    model.zero_grad(set_to_none=True)
+    fits = batch_that_fits(step, recipe.batch)
+    advice = f"--batch-size {fits} does" if fits else "not even one image does: use a smaller --img-size or --model"
+    raise UserError(
+        f"a batch of {recipe.batch} at {recipe.image_size} px does not fit into the memory of {device}; {advice}. "
+        "The finished epochs are saved."
+    )
 
 
-def _evaluate(training: Training[Detector], val_data: DetectionData, run: Run) -> Row:
+def _prepare(device: torch.device, options: Options) -> None:
+    """Library switches that a run needs."""
+    if options.deterministic:
+        # warn_only: an operation without a deterministic form should not end a training.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = not options.deterministic
+        torch.set_float32_matmul_precision("high")
+
+
+def _take_up(training: Training[Detector], run: Run) -> None:
+    try:
+        training.load(load_state(run.state))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        first = str(error).split("\n")[0]
+        raise UserError(f"{run.state}: not the state of this run ({first}). Start a new run.") from None
+
+
+def _status(training: Training[Detector], device: torch.device) -> dict[str, str]:
+    """What the progress bar says beside the time left."""
+    measured = [row for row in training.history if "map50" in row]
+    memory = used_memory(device)
+    status = {"mAP50": f"{measured[-1]['map50']:.3f}"} if measured else {}
+    return status | ({"memory": f"{memory / 2**30:.1f}G"} if memory is not None else {})
+
+
+def _evaluate(training: Training[Detector], val_data: DetectionData, run: Run, interrupted: Callable[[], bool]) -> Row:
     """Measure the averaged weights and keep them if they are the best so far."""
-    report = evaluate(training.ema.model, val_data, progress=False)
+    report = evaluate(training.ema.model, val_data, progress=False, interrupted=interrupted)
     if report.fitness > training.best:
-        training.best = report.fitness
+        training.best, training.best_epoch = report.fitness, training.epoch
         metadata = {"epoch": training.epoch, "map50": report.map50, "map": report.map}
         metadata["image_size"] = val_data.image_size
         save_checkpoint(run.best, training.ema.model, metadata)
     return {"map50": report.map50, "map": report.map, "precision": report.precision, "recall": report.recall}
 
 
-def _save_state(training: Training[Detector], run: Run) -> None:
+def _save_state(training: Training[Detector], run: Run, image_size: int) -> None:
     content = training.state() | {"format": FORMAT, "description": describe(training.ema.model)}
+    content["metadata"] = {"epoch": training.epoch, "image_size": image_size}
     write_atomically(run.state, lambda file: torch.save(content, file))
 
 
@@ -207,39 +263,29 @@ def _finish(training: Training[Detector], val_data: DetectionData, run: Run) -> 
     return report
 
 
-def usable_device(name: str | torch.device | None = None) -> torch.device:
-    """The device asked for, or a GPU where there is one; tried out before any work is done on it.
-
-    Raises:
-        UserError: there is no such device here.
-    """
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.zeros(1, device=device).item()  # "meta" makes tensors but has no values
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first = str(error).split("\n")[0]
-        raise UserError(f"--device {name}: cannot be used ({first}). Use --device cpu.") from None
-    return device
-
-
 def spread(length: int, count: int) -> list[int]:
     """At most `count` indices, evenly spread over `range(length)`."""
     count = min(count, length)
     return [(2 * i + 1) * length // (2 * count) for i in range(count)]
 
 
-def resume(run: Run, *, device: str | torch.device | None = None, progress: bool = True) -> Report:
+def resume(
+    run: Run,
+    *,
+    device: str | torch.device | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+) -> Report:
     """Continue a run from its last finished epoch, with the settings it was started with.
 
     Raises:
         UserError: not a run folder, or no epoch was finished yet.
     """
-    recipe, others = run.read_config()
+    recipe, options, others = run.read_config()
     if not run.state.is_file():
         raise UserError(f"{run.folder}: no epoch was finished, so there is nothing to continue. Start again.")
     try:
-        path, seed, precision, every = (others[k] for k in ("data", "seed", "precision", "evaluate_every"))
-        model, recorded = build(others["model"]), others["device"]
+        path, model, recorded = others["data"], build(others["model"]), others["device"]
     except DESCRIPTION_ERRORS as error:
         raise UserError(f"{run.config}: damaged ({error!r}). Start a new run.") from None
     return train(
@@ -247,10 +293,9 @@ def resume(run: Run, *, device: str | torch.device | None = None, progress: bool
         model,
         recipe,
         run,
+        options,
         device=usable_device(device or recorded),
-        seed=seed,
-        precision=precision,
-        evaluate_every=every,
+        callbacks=callbacks,
         resuming=True,
         progress=progress,
     )

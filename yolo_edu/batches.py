@@ -1,0 +1,108 @@
+"""The batches of a training run: their order, their chance, and how they get to the device.
+
+Everything follows from (seed, epoch, batch), so a resumed run sees what the uninterrupted one would have, with
+any number of threads and on any number of processes.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+
+from yolo_edu.augment import AugmentSettings, Plan, draw_plan, render
+from yolo_edu.data import Batch, DetectionData, Pool
+from yolo_edu.recipe import Recipe, size_at
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class Batches:
+    """Augmented batches of a data set, epoch by epoch.
+
+    Args:
+        data: where the samples come from. If they are cached, they move to the device once, all of them;
+            if not, threads read the files of the next batches ahead.
+        recipe: batch size, augmentation, sizes.
+        seed: decides order and augmentation.
+        device: where images are put together; the targets stay on the CPU.
+        rank, ranks: this process makes every `ranks`-th image of each batch, from `rank` on.
+        workers: threads that read ahead when the data is not cached.
+    """
+
+    def __init__(
+        self,
+        data: DetectionData,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        *,
+        rank: int = 0,
+        ranks: int = 1,
+        workers: int = 2,
+    ) -> None:
+        self.data, self.recipe, self.seed, self.device = data, recipe, seed, device
+        self.rank, self.ranks, self.workers = rank, ranks, workers
+        self.pool = data.pool().to(device) if data.cached else None
+        self.starts = range(0, len(data), recipe.batch)
+        if len(data) - self.starts[-1] < ranks:
+            self.starts = self.starts[:-1]  # every process needs an image
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.starts)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 0."""
+        order = torch.randperm(len(self.data), generator=seeded(self.seed, epoch)).tolist()
+        settings, size = augmentation(self.recipe, epoch), size_at(self.recipe, epoch)
+
+        def make(number: int) -> tuple[Plan, Pool]:
+            indices = order[self.starts[number] :][: self.recipe.batch]
+            chance = seeded(self.seed, epoch, number)
+            plan = draw_plan(indices, len(self.data), settings, self.data.image_size, chance)
+            plan = plan.rows(slice(self.rank, None, self.ranks))
+            return (plan, self.pool) if self.pool is not None else self._read(plan)
+
+        ready = map(make, range(len(self))) if self.pool is not None else ahead(make, range(len(self)), self.workers)
+        for plan, pool in ready:
+            yield render(plan, pool.to(self.device), settings, size)
+
+    def _read(self, plan: Plan) -> tuple[Plan, Pool]:
+        """A pool of the samples that the plan needs, and the plan with their numbers in it."""
+        needed = plan.members[plan.members >= 0].unique()  # sorted
+        numbers = torch.searchsorted(needed, plan.members)
+        members = torch.where(plan.members >= 0, numbers, -1)
+        return plan._replace(members=members), self.data.pool(needed.tolist())
+
+
+def augmentation(recipe: Recipe, epoch: int) -> AugmentSettings:
+    """The recipe's, and without anything that puts several photos together in its plain last epochs."""
+    plain = epoch >= recipe.epochs - min(recipe.plain_epochs, recipe.epochs // 5)
+    return replace(recipe.augment, mosaic=0.0, mixup=0.0, cutmix=0.0) if plain else recipe.augment
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """A generator that all the numbers decide together; neighboring numbers give unrelated ones."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+
+
+def ahead(function: Callable[[S], T], items: Iterable[S], workers: int) -> Iterator[T]:
+    """`map(function, items)` with `workers` threads that work on the next items meanwhile."""
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(workers) as threads:
+        try:
+            for item in items:
+                waiting.append(threads.submit(function, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:  # the reader has left: nobody needs the rest
+                future.cancel()
