@@ -53,7 +53,7 @@ def test_train_test_detect(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     out = capsys.readouterr().out
     best = tmp_path / "one/best.safetensors"
     assert str(best) in out
-    assert "detections.png" in out
+    assert str(tmp_path / "one/report.html") in out
     assert best.is_file()
 
     assert main(["test", "--weights", str(best), "--data", data, "--task", "val"]) == 0

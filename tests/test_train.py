@@ -1,10 +1,12 @@
-"""Training: it learns, it resumes exactly, it says what went wrong, and it keeps what it had."""
+"""Whole runs: what they leave behind, that they resume exactly, and that nothing is lost when something goes wrong."""
 
 import csv
 import math
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,23 +14,25 @@ import pytest
 import torch
 
 from yolo_edu import garden
-from yolo_edu.augment import AugmentSettings
-from yolo_edu.checkpoint import load_checkpoint, load_state, read_metadata, save_checkpoint
-from yolo_edu.data import Batch, DataSpec, DetectionData, read_spec
+from yolo_edu.checkpoint import load_checkpoint, load_state, read_metadata
+from yolo_edu.data import DataSpec, read_spec
 from yolo_edu.errors import UserError
-from yolo_edu.fit import Training, choose_precision, fit_epoch
+from yolo_edu.fit import Training
+from yolo_edu.hardware import Numerics
 from yolo_edu.loss import Loss, detection_loss
 from yolo_edu.model import Detector, YOLOv5, YOLOv5v6
 from yolo_edu.recipe import RECIPES, Recipe
-from yolo_edu.run import Run, new_folder
-from yolo_edu.train import epoch_batches, loss_settings, resume, spread, train
+from yolo_edu.run import Options, Run, new_folder
+from yolo_edu.train import loss_settings, resume, train
 
-TINY = replace(RECIPES["short"], epochs=4, batch=4, image_size=64, nominal_batch=4, plain_epochs=1)
-CPU = torch.device("cpu")
+TINY = replace(RECIPES["short"], epochs=4, batch=4, image_size=64, nominal_batch=4, plain_epochs=1, growth=())
+EXACT = Options(precision="float32", memory_format="channels_last")
+PICTURES = {"labels.png", "results.png", "detections.jpg", "pr_curve.png", "f1_curve.png", "confusion.png"}
 
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> DataSpec:
+    """Twelve training images: three batches of four."""
     folder = tmp_path_factory.mktemp("train") / "garden"
     return read_spec(garden.write(folder, 15, size=96))
 
@@ -42,15 +46,50 @@ def run_in(folder: Path) -> Run:
     return Run(new_folder(folder, "run"))
 
 
-def start(spec: DataSpec, run: Run, recipe: Recipe = TINY, **options: object) -> None:
-    train(spec, model_of(spec), recipe, run, precision="float32", progress=False, **options)  # type: ignore[arg-type]
+def start(spec: DataSpec, run: Run, recipe: Recipe = TINY, options: Options = EXACT, **others: object) -> None:
+    train(spec, model_of(spec), recipe, run, options, progress=False, **others)  # type: ignore[arg-type]
 
 
+def state(run: Run) -> dict[str, torch.Tensor]:
+    """Every tensor of the saved state, and the log without its times."""
+    content = load_state(run.state)
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in content["history"]]
+    tensors = {f"{part}.{name}": x for part in ("model", "ema") for name, x in content[part].items()}
+    moments = content["optimizer"]["state"]
+    tensors |= {f"{i}.{name}": x for i, own in moments.items() for name, x in own.items()}
+    return tensors | {"history": torch.tensor([list(row.values())[:5] for row in rows])}
+
+
+def assert_same_end(a: Run, b: Run) -> None:
+    ours, theirs = state(a), state(b)
+    assert ours.keys() == theirs.keys()
+    assert [name for name, x in ours.items() if not torch.equal(x, theirs[name])] == []
+    best, other = (load_checkpoint(run.best).state_dict() for run in (a, b))
+    assert all(torch.equal(x, other[name]) for name, x in best.items())
+    assert read_metadata(a.best) == read_metadata(b.best)
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than all these tiny networks' training; one test looks at the pictures."""
+    if "pictures" in request.keywords:
+        return
+    for name in ("album.show_data", "album.show_batch", "album.show_training", "album.show_report", "write_page"):
+        monkeypatch.setattr(f"yolo_edu.keeper.{name}", lambda *args: None)
+
+
+# --- what a run leaves behind ---------------------------------------------------------------------------
+
+
+@pytest.mark.pictures
 def test_a_run_leaves_everything_behind(spec: DataSpec, tmp_path: Path) -> None:
     run = run_in(tmp_path)
-    report = train(spec, model_of(spec), TINY, run, evaluate_every=2, progress=False)
+    report = train(spec, model_of(spec), TINY, run, replace(EXACT, evaluate_every=2), progress=False)
+    assert report is not None
     names = {p.name for p in run.folder.iterdir()}
-    assert names == {"best.safetensors", "last.pt", "config.json", "results.csv", "results.png", "detections.png"}
+    batches = {f"train_batch{i}.jpg" for i in range(3)}
+    files = {"best.safetensors", "last.pt", "config.json", "results.csv", "metrics.json", "report.html"}
+    assert names == files | PICTURES | batches
     rows = list(csv.DictReader(run.log.open()))
     assert [int(r["epoch"]) for r in rows] == [1, 2, 3, 4]
     assert [bool(r["map50"]) for r in rows] == [False, True, False, True]
@@ -59,200 +98,267 @@ def test_a_run_leaves_everything_behind(spec: DataSpec, tmp_path: Path) -> None:
     best = load_checkpoint(run.best)
     assert best.names == spec.names
     assert read_metadata(run.best)["image_size"] == 64
-    last = load_checkpoint(run.state)
-    assert type(last) is YOLOv5v6
-    recipe, others = run.read_config()
+    assert type(load_checkpoint(run.state)) is YOLOv5v6
+    recipe, options, others = run.read_config()
     assert recipe == TINY
-    assert others["seed"] == 0
+    assert options == replace(EXACT, evaluate_every=2)
+    assert others["command"].split()[0] == sys.argv[0]
+    page = (run.folder / "report.html").read_text()
+    assert page.count("data:image/") == len(PICTURES | batches)
 
 
-def test_training_lowers_the_loss(spec: DataSpec) -> None:
-    """One image over and over: the loss must fall far below where it starts."""
-    data = DetectionData(spec, "train", 64)
-    index = next(i for i in range(len(data)) if len(data[i].labels))
-    still = AugmentSettings(mosaic=0, translate=0, scale=0, flip=0, hue=0, saturation=0, value=0)
-    recipe = replace(TINY, augment=still, batch=1, nominal_batch=1, epochs=6)
-    torch.manual_seed(0)
-    model = YOLOv5v6((0.33, 0.125), spec.names)
-    training = Training.start(model, recipe)
-    settings = loss_settings(model, recipe)
-    batch = next(_only(data, index, recipe))
-    losses = []
-    for _ in range(5):
-        row = fit_epoch(
-            training,
-            iter([batch] * 20),
-            20,
-            lambda raw, targets: detection_loss(raw, targets, model.detect.anchors, settings),
-            recipe,
-            device=CPU,
-        )
-        losses.append(sum(row.values()))
-        training.epoch += 1
-    assert losses[-1] < 0.5 * losses[0]
+def test_callbacks_see_every_epoch(spec: DataSpec, tmp_path: Path) -> None:
+    seen = []
 
+    def watch(training: Training[Detector]) -> None:
+        seen.append((training.epoch, len(training.history), training.batch))
 
-def _only(data: DetectionData, index: int, recipe: Recipe) -> Iterator[Batch]:
-    from yolo_edu.augment import augment_batch
-
-    yield augment_batch(data, [index], recipe.augment, torch.Generator().manual_seed(0))
-
-
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    return load_state(path)["model"]
-
-
-@pytest.mark.parametrize("stop_after", [1, 9])
-def test_an_interrupted_run_ends_in_the_same_weights(
-    spec: DataSpec, tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C in the middle of an epoch, resume, compare bit by bit with the run that was left alone.
-
-    Twelve training images at batch 4 make 3 batches an epoch: batch 1 is in the first epoch (nothing saved
-    yet), batch 9 ends the third.
-    """
-    whole, broken = run_in(tmp_path), run_in(tmp_path)
-    start(spec, whole)
-    count = 0
-    real = detection_loss
-
-    def interrupting(*args: object) -> Loss:
-        nonlocal count
-        count += 1
-        if count == stop_after:
-            os.kill(os.getpid(), signal.SIGINT)
-        return real(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("yolo_edu.train.detection_loss", interrupting)
-    with pytest.raises(KeyboardInterrupt):
-        start(spec, broken)
-    monkeypatch.undo()
-    if stop_after == 1:
-        with pytest.raises(UserError, match="no epoch was finished"):
-            resume(broken, progress=False)
-        return
-    assert load_state(broken.state)["epoch"] == 2
-    resume(broken, progress=False)
-    a, b = weights(whole.state), weights(broken.state)
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[k], b[k]) for k in a)
-    logs = [
-        [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(r.log.open())]
-        for r in (whole, broken)
-    ]
-    assert logs[0] == logs[1]
+    start(spec, run_in(tmp_path), callbacks=[watch])
+    assert seen == [(i, i, 0) for i in (1, 2, 3, 4)]
 
 
 def test_a_seed_repeats_a_run_and_another_does_not(spec: DataSpec, tmp_path: Path) -> None:
     recipe = replace(TINY, epochs=1)
     runs = [run_in(tmp_path) for _ in range(3)]
     for run, seed in zip(runs, (0, 0, 1), strict=True):
-        start(spec, run, recipe, seed=seed)
-    a, b, c = (weights(run.state) for run in runs)
-    assert all(torch.equal(a[k], b[k]) for k in a)
+        start(spec, run, recipe, replace(EXACT, seed=seed))
+    assert_same_end(runs[0], runs[1])
+    a, c = (load_state(run.state)["model"] for run in (runs[0], runs[2]))
     assert not all(torch.equal(a[k], c[k]) for k in a)
 
 
-def test_accumulation_adds_up_gradients(spec: DataSpec) -> None:
-    """Two batches of 2 with accumulation move the weights only once."""
-    data = DetectionData(spec, "train", 64)
-    recipe = replace(TINY, batch=2, nominal_batch=4, warmup_epochs=0, warmup_iterations=1)
-    model = model_of(spec)
-    training = Training.start(model, recipe)
-    training.epoch = 1  # past the warm-up
-    settings = loss_settings(model, recipe)
-    batches = list(epoch_batches(data, recipe, 1, 0))
-    fit_epoch(
-        training,
-        iter(batches),
-        len(batches),
-        lambda raw, targets: detection_loss(raw, targets, model.detect.anchors, settings),
-        recipe,
-        device=CPU,
-    )
-    assert training.ema.updates == len(batches) // 2
-
-
-def test_a_loss_that_is_not_a_number_stops_the_run(spec: DataSpec, tmp_path: Path) -> None:
+def test_small_pictures_first(spec: DataSpec, tmp_path: Path) -> None:
+    """The best weights know the size they were best at."""
     run = run_in(tmp_path)
-    start(spec, run, replace(TINY, epochs=1))
-    before = run.best.read_bytes()
-    model = model_of(spec)
-    with torch.no_grad():
-        model.model[0].conv.weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="not a number"):
-        train(spec, model, TINY, run, precision="float32", progress=False)
-    assert run.best.read_bytes() == before
+    start(spec, run, replace(TINY, epochs=2, growth=((0.5, 0.5),)))
+    assert read_metadata(run.best)["image_size"] in (32, 64)
+    assert load_state(run.state)["metadata"]["image_size"] == 64
 
 
-def test_every_image_once_an_epoch(spec: DataSpec) -> None:
-    data = DetectionData(spec, "train", 64)
-    batches = list(epoch_batches(data, TINY, 0, 0))
-    assert [len(b.images) for b in batches] == [4, 4, 4]
-    again, other = list(epoch_batches(data, TINY, 0, 0)), list(epoch_batches(data, TINY, 1, 0))
-    assert all(torch.equal(a.images, b.images) for a, b in zip(batches, again, strict=True))
-    assert not torch.equal(batches[0].images, other[0].images)
+def test_patience(spec: DataSpec, tmp_path: Path) -> None:
+    """Without a learning rate nothing gets better: the run ends after the patience, not after all epochs."""
+    run = run_in(tmp_path)
+    still = replace(TINY, epochs=40, lr=1e-30, warmup_bias_lr=0.0, warmup_epochs=0, warmup_iterations=0)
+    start(spec, run, still, replace(EXACT, evaluate_every=2, patience=5))
+    epochs = [int(r["epoch"]) for r in csv.DictReader(run.log.open())]
+    best = load_state(run.state)["best_epoch"]
+    assert epochs[-1] == best + 6  # the first evaluation at least five epochs later
+    assert epochs[-1] < 40
 
 
-def test_loss_settings_follow_the_release() -> None:
-    recipe = replace(TINY, label_smoothing=0.1, focal_gamma=1.5)
-    one, seven = (loss_settings(cls((0.33, 0.125), 5), recipe) for cls in (YOLOv5, YOLOv5v6))
-    assert (one.rule, seven.rule) == ("r1", "r7")
-    assert one.focal_gamma == seven.focal_gamma == 1.5
-    assert seven.label_smoothing == 0.1
-    assert seven.objectness == pytest.approx(0.01)  # (64 / 640)²
-
-
-def test_precision_can_be_told() -> None:
-    assert choose_precision(CPU, "float32") == torch.float32
-    assert choose_precision(CPU, "bfloat16") == torch.bfloat16
-    assert choose_precision(CPU) in (torch.float32, torch.bfloat16)
-
-
-@pytest.mark.parametrize(("length", "count"), [(1, 8), (8, 8), (48, 8), (5, 2)])
-def test_spread(length: int, count: int) -> None:
-    indices = spread(length, count)
-    assert len(indices) == min(length, count) == len(set(indices))
-    assert all(0 <= i < length for i in indices)
-
-
-def test_resuming_what_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a run folder"):
-        resume(Run(tmp_path))
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UserError, match=r"config\.json: damaged"):
-        resume(Run(tmp_path))
-
-
-def test_an_epoch_shorter_than_the_accumulation_still_steps(spec: DataSpec) -> None:
-    data = DetectionData(spec, "train", 64)
-    recipe = replace(TINY, batch=4, nominal_batch=64, warmup_epochs=0, warmup_iterations=0)  # 16 batches a step
-    model = model_of(spec)
-    training = Training.start(model, recipe)
-    settings = loss_settings(model, recipe)
-    for epoch in range(12):  # 3 batches each
-        fit_epoch(
-            training,
-            epoch_batches(data, recipe, epoch, 0),
-            3,
-            lambda raw, targets: detection_loss(raw, targets, model.detect.anchors, settings),
-            recipe,
-            device=CPU,
-        )
-        training.epoch += 1
-    assert training.ema.updates == 36 // 16
+def test_numerics_are_measured_once(spec: DataSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that measured bfloat16 to be faster goes on with it."""
+    run = run_in(tmp_path)
+    monkeypatch.setattr("yolo_edu.train.choose_numerics", lambda *args: Numerics("bfloat16", "contiguous"))
+    start(spec, run, replace(TINY, epochs=1), Options())
+    _, options, _ = run.read_config()
+    assert (options.precision, options.memory_format, options.evaluate_every) == ("bfloat16", "contiguous", 1)
 
 
 def test_weights_that_start_a_run_take_the_data_s_names(spec: DataSpec, tmp_path: Path) -> None:
     torch.manual_seed(0)
     run = run_in(tmp_path)
-    train(spec, YOLOv5v6((0.33, 0.125), list("abcde")), replace(TINY, epochs=1), run, progress=False)
+    train(spec, YOLOv5v6((0.33, 0.125), list("abcde")), replace(TINY, epochs=1), run, EXACT, progress=False)
     assert load_checkpoint(run.best).names == spec.names
     with pytest.raises(UserError, match="knows 3 classes"):
-        train(spec, YOLOv5v6((0.33, 0.125), 3), TINY, run, progress=False)
+        train(spec, YOLOv5v6((0.33, 0.125), 3), TINY, run, EXACT, progress=False)
 
 
-@pytest.mark.parametrize("release", [YOLOv5, YOLOv5v6])
-def test_a_fused_model_is_not_saved(release: type[YOLOv5 | YOLOv5v6], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="fused model"):
-        save_checkpoint(tmp_path / "fused.safetensors", release((0.33, 0.125), 5).fuse())
+def test_loss_settings_follow_the_release_and_the_recipe() -> None:
+    recipe = replace(TINY, label_smoothing=0.1, focal_gamma=1.5, box_gain=1.0, objectness_gain=1.0, class_gain=1.0)
+    one, seven = (loss_settings(cls((0.33, 0.125), 5), recipe, 64) for cls in (YOLOv5, YOLOv5v6))
+    assert (one.rule, seven.rule) == ("r1", "r7")
+    assert one.focal_gamma == seven.focal_gamma == 1.5
+    assert seven.label_smoothing == 0.1
+    assert seven.objectness == pytest.approx(0.01)  # (64 / 640)²
+    more = loss_settings(YOLOv5v6((0.33, 0.125), 5), replace(recipe, box_gain=2, objectness_gain=3, class_gain=4), 64)
+    assert more.box == 2 * seven.box
+    assert more.objectness == 3 * seven.objectness
+    assert more.classification == 4 * seven.classification
+
+
+# --- stopping and going on ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop_after", [1, 5, 12])
+def test_an_interrupted_run_ends_in_the_same_weights(
+    spec: DataSpec, tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at a batch of the first epoch, of the middle of the second, at the very end: then resume."""
+    whole, broken = run_in(tmp_path), run_in(tmp_path)
+    start(spec, whole)
+    count = 0
+
+    def interrupting(*args: object, **options: object) -> Loss:
+        nonlocal count
+        count += 1
+        if count == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return detection_loss(*args, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("yolo_edu.train.detection_loss", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            start(spec, broken)
+    saved = load_state(broken.state)
+    assert 3 * saved["epoch"] + saved["batch"] == stop_after  # nothing done is lost
+    resume(broken, progress=False)
+    assert_same_end(whole, broken)
+    assert {p.name for p in whole.folder.iterdir()} == {p.name for p in broken.folder.iterdir()}
+
+
+def test_ctrl_c_during_an_evaluation(spec: DataSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, broken = run_in(tmp_path), run_in(tmp_path)
+    start(spec, whole)
+
+    def interrupting(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("yolo_edu.keeper.evaluate", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            start(spec, broken)
+    assert load_state(broken.state)["batch"] == 3  # the epoch's batches are done, its evaluation is not
+    resume(broken, progress=False)
+    assert_same_end(whole, broken)
+
+
+def test_a_killed_run_ends_in_the_same_weights(spec: DataSpec, tmp_path: Path) -> None:
+    """SIGKILL in the middle of a step, state saved after every step; benchmarks/kill_and_resume.py does twenty."""
+    whole, broken = run_in(tmp_path), run_in(tmp_path)
+    options = replace(EXACT, save_minutes=0)
+    start(spec, whole, options=options)
+    code = (
+        "import os, signal, sys; from pathlib import Path; import test_train as t; import yolo_edu.train as module\n"
+        "from yolo_edu.data import read_spec; from yolo_edu.run import Run\n"
+        "count, real = 0, module.detection_loss\n"
+        "def deadly(*args, **options):\n"
+        "    global count; count += 1\n"
+        "    if count == 8: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return real(*args, **options)\n"
+        "module.detection_loss = deadly\n"
+        "t.start(read_spec(sys.argv[1]), Run(Path(sys.argv[2])), options=t.replace(t.EXACT, save_minutes=0))\n"
+    )
+    command = [sys.executable, "-c", code, str(spec.path), str(broken.folder)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    assert subprocess.run(command, check=False, env=environment).returncode == -signal.SIGKILL
+    saved = load_state(broken.state)
+    assert (saved["epoch"], saved["batch"]) == (2, 1)
+    (broken.folder / ".last.pt.abc.unfinished").write_bytes(b"half")  # as if killed while writing
+    resume(broken, progress=False)
+    assert_same_end(whole, broken)
+    assert not list(broken.folder.glob(".*"))
+
+
+def test_resuming_what_is_no_run(tmp_path: Path, spec: DataSpec) -> None:
+    with pytest.raises(UserError, match="not a run folder"):
+        resume(Run(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json: damaged"):
+        resume(Run(tmp_path))
+    run = run_in(tmp_path)
+    start(spec, run, replace(TINY, epochs=1))
+    run.state.write_bytes(run.state.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"last\.pt: damaged"):
+        resume(run, progress=False)
+    run.state.unlink()
+    with pytest.raises(UserError, match=r"last\.pt: no such file"):
+        resume(run, progress=False)
+
+
+def test_resuming_a_finished_run_changes_nothing(spec: DataSpec, tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    start(spec, run, replace(TINY, epochs=1))
+    before = run.best.read_bytes()
+    report = resume(run, progress=False)
+    assert report is not None
+    assert run.best.read_bytes() == before
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(spec: DataSpec, tmp_path: Path) -> None:
+    """Neither the best weights nor the last good state are replaced by ones that are no numbers."""
+    run = run_in(tmp_path)
+    with pytest.raises(UserError, match="not a number"):
+        start(spec, run, replace(TINY, lr=1e30, warmup_epochs=0, warmup_iterations=0, clip_norm=1e30))
+    assert all(x.isfinite().all() for x in load_state(run.state)["model"].values())
+
+
+def test_a_data_folder_that_vanishes(spec: DataSpec, tmp_path: Path) -> None:
+    """Without a cache the images are read anew each epoch; the run says which one is gone and can go on."""
+    whole, broken = run_in(tmp_path), run_in(tmp_path)
+    options = replace(EXACT, cache=False)
+    start(spec, whole, options=options)
+    images = spec.images("train")[0].parent
+    hidden = images.with_name("hidden")
+
+    def vanish(training: Training[Detector]) -> None:
+        if training.epoch == 2:
+            images.rename(hidden)
+
+    try:
+        with pytest.raises(UserError, match=r"images.*\.(png|jpg).*cannot read the image"):
+            start(spec, broken, options=options, callbacks=[vanish])
+    finally:
+        hidden.rename(images)
+    assert load_state(broken.state)["epoch"] == 2
+    resume(broken, progress=False)
+    assert_same_end(whole, broken)
+
+
+def test_a_full_disk(spec: DataSpec, tmp_path: Path) -> None:
+    """A limit on file sizes stands in for the full disk: one line, status 2, and what was there stays usable."""
+    code = (
+        "import resource, sys; from yolo_edu import cli\n"
+        "import yolo_edu.keeper as k; real = k.Keeper.save\n"
+        "def save(keeper):\n"
+        "    if keeper.training.epoch == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "    real(keeper)\n"
+        "k.Keeper.save = save\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "train",
+        "--data",
+        str(spec.path),
+        "--project",
+        str(tmp_path),
+        "--name",
+        "run",
+    ]
+    command += ["--epochs", "4", "--img-size", "64", "--batch", "4", "--precision", "float32"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "cannot write" in done.stderr
+    assert "Free some space" in done.stderr
+    assert "yolo-edu train --resume" in done.stderr
+    assert "Traceback" not in done.stderr
+    run = Run(tmp_path / "run")
+    assert load_state(run.state)["epoch"] == 1
+    assert not list(run.folder.glob(".*"))
+
+
+def test_a_gpu_without_memory(spec: DataSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **options: object) -> Loss:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("yolo_edu.train.detection_loss", full)
+    run = run_in(tmp_path)
+    with pytest.raises(UserError, match=r"a batch of 4 at 64 px does not fit .* --batch-size 2 does"):
+        start(spec, run)
+    assert load_state(run.state)["epoch"] == 0
+
+
+def test_the_data_yaml_is_gone(spec: DataSpec, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(spec.path.parent, copy)
+    run = run_in(tmp_path)
+    start(read_spec(copy / spec.path.name), run, replace(TINY, epochs=1))
+    shutil.rmtree(copy)
+    with pytest.raises(UserError, match="cannot read the data set YAML"):
+        resume(run, progress=False)

@@ -28,6 +28,7 @@ from yolo_edu.model.blocks import Conv
 from yolo_edu.official import allowed_globals, read_official
 
 FORMAT = "yolo_edu 1"
+UNFINISHED = ".unfinished"  # ending of files being written; one is left behind where the process was killed
 MAX_SCALE = 4.0  # x has 1.33 and 1.25; a damaged header must not fill the memory
 # What `build` raises for a description that is not one of `describe`'s.
 DESCRIPTION_ERRORS = (ArithmeticError, KeyError, TypeError, ValueError, RuntimeError)
@@ -45,7 +46,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         UserError: the disk refuses (full, read-only, no such folder); an existing file is untouched.
     """
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
         os.close(handle)
         temporary = Path(name)
         try:

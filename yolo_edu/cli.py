@@ -4,10 +4,12 @@ Flags keep the names of the article's era; each command only collects arguments 
 """
 
 import argparse
+import dataclasses
 import math
+import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,71 +20,76 @@ from yolo_edu.anchors import default_anchors, evolve, fit
 from yolo_edu.assets import sample_data
 from yolo_edu.cfg import ALIASES, MODELS, build_model, model_from_cfg
 from yolo_edu.checkpoint import load_checkpoint, read_metadata
-from yolo_edu.data import DetectionData, read_spec
+from yolo_edu.data import DataSpec, DetectionData, read_spec
+from yolo_edu.distributed import joined, own_device
 from yolo_edu.errors import UserError
-from yolo_edu.evaluate import evaluate
-from yolo_edu.hardware import usable_device
+from yolo_edu.evaluate import Report, evaluate
+from yolo_edu.hardware import FORMATS, PRECISIONS, usable_device
 from yolo_edu.lint import lint
 from yolo_edu.lint import summary as data_summary
+from yolo_edu.loggers import tensorboard
 from yolo_edu.model import Detector
+from yolo_edu.page import PAGE
 from yolo_edu.predict import NO_WINDOW, predict
-from yolo_edu.recipe import RECIPES
+from yolo_edu.recipe import RECIPES, Recipe
 from yolo_edu.run import Options, Run, new_folder
 from yolo_edu.summary import layer_table, parameter_table, printout, torchinfo_summary
 from yolo_edu.train import resume, train
 
 
 def _train(args: argparse.Namespace) -> int:
-    if args.resume:
-        run = Run(Path(args.resume))
-    else:
-        device = usable_device(args.device)
-        spec = read_spec(args.data or sample_data())
-        changes = {
-            "epochs": args.epochs,
-            "batch": args.batch_size,
-            "image_size": args.img_size,
-            "lr": args.lr,
-        }
-        try:
-            recipe = replace(RECIPES[args.recipe], **{k: v for k, v in changes.items() if v is not None})
-        except ValueError as error:
-            raise UserError(f"{error}. Change that option.") from None
-        if args.weights:
-            model = load_checkpoint(args.weights)
-            if len(model.names) != len(spec.names):
-                raise UserError(
-                    f"{args.weights}: knows {len(model.names)} classes, {spec.path} has {len(spec.names)}. "
-                    "Train from scratch (leave out --weights) or give weights of the same classes."
-                )
-        else:
-            torch.manual_seed(args.seed)
-            model = model_from_cfg(args.cfg, spec.names) if args.cfg else build_model(args.model, spec.names)
-        run = Run(new_folder(Path(args.project), args.name))
-    print(f"run folder: {run.folder}")
-    try:
+    device = usable_device(args.device or own_device())
+    with joined(device) as world:
+        start: Callable[..., Report | None]
         if args.resume:
-            report = resume(run, device=args.device)
+            run = Run(Path(args.resume))
+            # Alone, a run goes on where it was: another device would not end in the same bits.
+            start = partial(resume, run, device=device if args.device or world.size > 1 else None)
         else:
-            report = train(
-                spec,
-                model,
-                recipe,
-                run,
-                Options(seed=args.seed, precision=args.precision),
-                device=device,
-            )
-    except KeyboardInterrupt:
-        if run.state.exists():
-            print(f"\ninterrupted; all finished epochs are saved. Continue: yolo-edu train --resume {run.folder}")
-        else:
-            print("\ninterrupted before the first epoch was finished; nothing to continue.")
-        return 130
-    print(report.table())
-    print(f"best weights: {run.best}")
-    print(f"detections beside the truth: {run.folder / 'detections.png'}")
-    print(f"curves: {run.folder / 'results.png'}")
+            spec, model, recipe = _to_train(args)
+            run = Run(world.share(new_folder(Path(args.project), args.name) if world.first else Path()))
+            options = Options(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Options)})
+            start = partial(train, spec, model, recipe, run, options, device=device)
+        if world.first:
+            print(f"run folder: {run.folder}")
+        again = f"yolo-edu train --resume {shlex.quote(str(run.folder))}"
+        logger = tensorboard(run.folder) if world.first else None
+        try:
+            report = start(world=world, callbacks=[logger] if logger else [])
+        except KeyboardInterrupt:
+            if world.first:
+                print(f"\ninterrupted; everything up to the last step is saved. Continue: {again}")
+            return 130
+        except UserError as error:
+            if args.resume or not run.config.exists():
+                raise  # nothing has begun
+            raise UserError(f"{error}\nWhat was saved stays: {again} goes on from there.") from None
+    if report is not None:
+        print(report.table())
+        print(f"best weights: {run.best}")
+        print(f"all there is to see: {run.folder / PAGE}")
     return 0
+
+
+def _to_train(args: argparse.Namespace) -> tuple[DataSpec, Detector, Recipe]:
+    """What the options of `train` ask for: data, network, recipe."""
+    spec = read_spec(args.data or sample_data())
+    changes = {"epochs": args.epochs, "batch": args.batch_size, "image_size": args.img_size, "lr": args.lr}
+    try:
+        recipe = dataclasses.replace(RECIPES[args.recipe], **{k: v for k, v in changes.items() if v is not None})
+    except ValueError as error:
+        raise UserError(f"{error}. Change that option.") from None
+    if not args.weights:
+        torch.manual_seed(args.seed)
+        model = model_from_cfg(args.cfg, spec.names) if args.cfg else build_model(args.model, spec.names)
+        return spec, model, recipe
+    model = load_checkpoint(args.weights)
+    if len(model.names) != len(spec.names):
+        raise UserError(
+            f"{args.weights}: knows {len(model.names)} classes, {spec.path} has {len(spec.names)}. "
+            "Train from scratch (leave out --weights) or give weights of the same classes."
+        )
+    return spec, model, recipe
 
 
 def _load(args: argparse.Namespace) -> tuple[Detector, int]:
@@ -194,7 +201,22 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--img-size", "--img", type=int, help="training size in pixels, instead of the recipe's")
     sub.add_argument("--lr", type=float, help="learning rate, instead of the recipe's")
     sub.add_argument("--seed", type=_at_least(0, 2**40), default=0, help="of weights, order and augmentation")
-    sub.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
+    sub.add_argument("--evaluate-every", type=_at_least(1), help="epochs; default: about 20 times in the run")
+    sub.add_argument("--patience", type=_at_least(1), help="stop after so many epochs without better weights")
+    sub.add_argument(
+        "--save-minutes", type=float, default=10, help="save inside long epochs this often; 0: after every step"
+    )
+    sub.add_argument("--precision", choices=["auto", *PRECISIONS], default="auto", help="auto: measured on a CPU")
+    sub.add_argument("--memory-format", choices=["auto", *FORMATS], default="auto", help="likewise")
+    sub.add_argument(
+        "--cache",
+        "--cache-images",
+        action=argparse.BooleanOptionalAction,
+        help="hold all images in memory; default: if they fit",
+    )
+    sub.add_argument("--workers", type=_at_least(1), default=2, help="threads that read ahead without a cache")
+    sub.add_argument("--compile", action="store_true", help="torch.compile: slow start, faster steps")
+    sub.add_argument("--deterministic", action="store_true", help="same bits every time on a GPU too, slower")
     sub.add_argument("--device", help="cpu, cuda, cuda:1 …; default: a GPU where there is one")
     sub.add_argument("--project", default="runs/train", help="folder of the run folders")
     sub.add_argument("--name", default="exp", help="name of the run folder")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo_edu.data import Batch
+from yolo_edu.distributed import ALONE, World
 from yolo_edu.errors import UserError
 from yolo_edu.hardware import EXACT, FORMATS, Numerics, autocast
 from yolo_edu.loss import Loss
@@ -22,12 +23,18 @@ LossFunction = Callable[[Sequence[Tensor], Tensor], Loss]
 
 @dataclass
 class Training(Generic[M]):
-    """Everything that changes while a model is trained: save it and the run can go on as if never stopped."""
+    """Everything that changes while a model is trained: save it and the run can go on as if never stopped.
+
+    To be saved between batches when no gradient is waiting for its step: inside `fit_epoch`'s `on_step`.
+    """
 
     model: M
     ema: Ema[M]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler  # keeps float16's small gradients from vanishing; idle otherwise
+    parts: Tensor  # (3,) box, objectness, class loss, summed over this epoch's batches so far
+    batch: int = 0  # batches of this epoch that are done
+    seconds: float = 0.0  # they took
     epoch: int = 0  # epochs finished
     best: float = -1.0  # fitness
     best_epoch: int = 0
@@ -43,7 +50,14 @@ class Training(Generic[M]):
             Ema(model, recipe.ema_decay, recipe.ema_ramp),
             build_optimizer(model, recipe),
             torch.amp.GradScaler(device.type, enabled=precision == "float16"),
+            torch.zeros(3, device=device),
         )
+
+    def end_epoch(self, row: Row) -> None:
+        """Count the epoch and keep what is known about it."""
+        self.epoch += 1
+        self.history.append({"epoch": self.epoch, **row, "seconds": self.seconds})
+        self.batch, self.seconds, self.parts = 0, 0.0, torch.zeros_like(self.parts)
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values only."""
@@ -53,11 +67,8 @@ class Training(Generic[M]):
             "ema_updates": self.ema.updates,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "epoch": self.epoch,
-            "best": self.best,
-            "best_epoch": self.best_epoch,
-            "history": self.history,
-            "last_step": self.last_step,
+            "parts": self.parts,
+            **{name: getattr(self, name) for name in PLAIN},
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -71,8 +82,12 @@ class Training(Generic[M]):
         self.ema.updates = state["ema_updates"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.epoch, self.best, self.best_epoch = state["epoch"], state["best"], state["best_epoch"]
-        self.history, self.last_step = list(state["history"]), state["last_step"]
+        self.parts = state["parts"].to(self.parts)
+        for name in PLAIN:
+            setattr(self, name, state[name])
+
+
+PLAIN = ("batch", "seconds", "epoch", "best", "best_epoch", "history", "last_step")
 
 
 def fit_epoch(
@@ -85,21 +100,23 @@ def fit_epoch(
     device: torch.device,
     numerics: Numerics = EXACT,
     forward: Forward | None = None,
-    before_step: Callable[[], None] = lambda: None,
+    world: World = ALONE,
     on_batch: Callable[[], None] = lambda: None,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Row:
-    """One pass over the batches. Nothing in it waits for a GPU: the host only hands out work.
+    """One pass over the batches, or what is left of it. Nothing in it waits for a GPU: the host only hands out work.
 
     Args:
         training: model, average and optimizer; changed in place.
-        batches: `count` batches.
+        batches: what is left of the epoch's `count` batches when `training.batch` are done.
         loss_function: raw predictions and targets → Loss.
         recipe: the schedule.
         device: where the model is.
         numerics: precision of the forward pass and memory format; the weights and the loss stay float32.
         forward: what to call instead of the model (compiled, …), with the model's own weights.
-        before_step: called with all gradients there, before they are used.
+        world: the processes that share each batch; their losses must add up to the batch's.
         on_batch: called after each batch, for a progress bar.
+        on_step: called when a batch ended in a step: nothing is pending, so the state can be saved.
 
     Returns:
         Mean box, objectness and classification loss of the epoch, and the last learning rate.
@@ -109,10 +126,10 @@ def fit_epoch(
     """
     model, optimizer, scaler = training.model.train(), training.optimizer, training.scaler
     layout = FORMATS[numerics.memory_format]
+    # As in R7: what an epoch could not add up to a whole step is dropped.
     optimizer.zero_grad(set_to_none=True)
-    parts = torch.zeros(3, device=device)
-    for index, batch in enumerate(batches):
-        iteration = training.epoch * count + index
+    for batch in batches:
+        iteration = training.epoch * count + training.batch
         now = rates(recipe, iteration, count)
         apply_rates(optimizer, now)
         images = batch.images.to(device, memory_format=layout, non_blocking=True)
@@ -120,10 +137,12 @@ def fit_epoch(
             raw = (forward or model)(images)
         loss = loss_function(raw, batch.targets)
         scaler.scale(loss.total).backward()
-        parts += torch.stack(loss[1:]).detach()
+        training.parts += torch.stack(loss[1:]).detach()
+        training.batch += 1
         # Counted across epochs, as in R7: an epoch shorter than `accumulate` would otherwise never make a step.
-        if iteration - training.last_step >= now.accumulate:
-            before_step()
+        stepping = iteration - training.last_step >= now.accumulate
+        if stepping:
+            world.add_up(p.grad for p in model.parameters() if p.grad is not None)
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             scaler.step(optimizer)
@@ -132,10 +151,21 @@ def fit_epoch(
             training.ema.update(model)
             training.last_step = iteration
         on_batch()
-    box, objectness, classification = (parts / count).tolist()
+        if stepping:
+            on_step()
+    return {**mean_losses(training, world), "lr": rates(recipe, training.epoch * count + count - 1, count).lr}
+
+
+def mean_losses(training: Training[M], world: World = ALONE) -> Row:
+    """Mean losses of the epoch so far, over all processes.
+
+    Raises:
+        UserError: one is not a number.
+    """
+    box, objectness, classification = (world.total(training.parts) / max(training.batch, 1)).tolist()
     if not math.isfinite(box + objectness + classification):
         raise UserError(
             f"epoch {training.epoch + 1}: the loss is not a number any more. Start again with a lower learning rate "
             "(--lr), from the run's best.safetensors (--weights) if there is one, or check the labels (yolo-edu lint)."
         )
-    return {"box": box, "objectness": objectness, "classification": classification, "lr": now.lr}
+    return {"box": box, "objectness": objectness, "classification": classification}

@@ -1,6 +1,6 @@
 """The loss: where the boxes are, whether there is an object, and of which class."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,39 +63,54 @@ class Loss(NamedTuple):
     classification: Tensor
 
 
-def detection_loss(raw: Sequence[Tensor], targets: Tensor, anchors: Tensor, settings: LossSettings) -> Loss:
+def detection_loss(
+    raw: Sequence[Tensor],
+    targets: Tensor,
+    anchors: Tensor,
+    settings: LossSettings,
+    total: Callable[[Tensor], Tensor] | None = None,
+) -> Loss:
     """Compare raw predictions with the truth.
 
     Args:
         raw: P3, P4, P5, each (B, A, h, w, 5 + K), as the network returns them.
-        targets: (M, 6) image index, class, cx, cy, w, h; boxes normalized to the image.
-        anchors: (L, A, 2) in grid cells of their level (`model.detect.anchors`).
+        targets: (M, 6) image index, class, cx, cy, w, h; boxes normalized to the image. May stay on the CPU
+            with `anchors` while `raw` is on a GPU: assigning is quick there, and nothing waits.
+        anchors: (L, A, 2) in grid cells of their level (`model.detect.anchors`), where `targets` are.
         settings: gains and rules.
+        total: sums a tensor over several processes that share one batch; the losses of all processes then
+            add up to the loss of the batch, and so do their gradients.
 
     Returns:
         The total and its three parts, already multiplied by their gains.
     """
-    raw = [x.float() for x in raw]  # a logarithm of small probabilities deserves more than bf16's 8 bits
+    raw = [
+        x.to(torch.promote_types(x.dtype, torch.float32)) for x in raw
+    ]  # a logarithm of small probabilities deserves more than bf16's 8 bits
     grids = [(x.shape[2], x.shape[3]) for x in raw]
     entries = assign(targets, grids, anchors, anchor_threshold=settings.anchor_threshold, rule=settings.rule)
+    mine = [len(raw[0]), *(len(level.image) for level in entries)]
+    batch, *counts = mine if total is None else total(raw[0].new_tensor(mine))
+    images = len(raw[0]) / batch  # the share of the batch that is here
     box, objectness, classification = (raw[0].new_zeros(()) for _ in range(3))
-    for x, level_anchors, level, balance in zip(raw, anchors, entries, settings.balance, strict=True):
+    for x, level_anchors, level, balance, count in zip(raw, anchors, entries, settings.balance, counts, strict=True):
         wanted = torch.zeros_like(x[..., 4])
         if len(level.image):
+            sizes = level_anchors[level.anchor].to(x.device, non_blocking=True)
+            level = Assignment(*(numbers.to(x.device, non_blocking=True) for numbers in level))
             chosen = x[level.image, level.anchor, level.row, level.column]  # (E, 5 + K)
-            predicted = decode_box(chosen[:, :4], level_anchors[level.anchor])
+            predicted = decode_box(chosen[:, :4], sizes)
             measure = ciou if settings.rule == "r7" else giou
             overlap = measure(cxcywh_to_xyxy(predicted), cxcywh_to_xyxy(level.box))
-            box = box + (1 - overlap).mean()
+            box = box + (1 - overlap).sum() / count
             wanted = objectness_target(wanted, level, overlap)
             if x.shape[-1] > 6:  # with one class there is nothing to tell apart
-                classification = classification + _class_loss(chosen[:, 5:], level.label, settings)
-        objectness = objectness + balance * binary_loss(
-            x[..., 4], wanted, settings.objectness_positive_weight, settings.focal_gamma
-        )
+                share = len(level.image) / count
+                classification = classification + share * _class_loss(chosen[:, 5:], level.label, settings)
+        present = binary_loss(x[..., 4], wanted, settings.objectness_positive_weight, settings.focal_gamma)
+        objectness = objectness + images * balance * present
     box, objectness = box * settings.box, objectness * settings.objectness
     classification = classification * settings.classification
-    batch = raw[0].shape[0]
     return Loss((box + objectness + classification) * batch, box, objectness, classification)
 
 

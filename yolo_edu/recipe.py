@@ -35,6 +35,10 @@ class Recipe:
     plain_epochs: int = 0
     # Small pictures first: (share of the epochs, share of the image size) each, in order; then the full size.
     growth: tuple[tuple[float, float], ...] = ()
+    # Of the loss's three parts, times the release's own numbers, which are meant for COCO's 80 classes.
+    box_gain: float = 1.0
+    objectness_gain: float = 1.0
+    class_gain: float = 1.0
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
     augment: AugmentSettings = field(default_factory=AugmentSettings)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_edu.augment import AugmentSettings
-from yolo_edu.checkpoint import write_atomically
+from yolo_edu.checkpoint import UNFINISHED, write_atomically
 from yolo_edu.errors import UserError
 from yolo_edu.recipe import Recipe, Row
 
@@ -38,6 +38,7 @@ class Options:
     seed: int = 0  # decides order and augmentation
     evaluate_every: int | None = None  # epochs; None: about twenty evaluations in the whole run
     patience: int | None = None  # end after this many epochs without better weights; None: never
+    save_minutes: float = 10.0  # the state is saved after each epoch, and inside long ones this often
     precision: str = "auto"  # or one of hardware.PRECISIONS
     memory_format: str = "auto"  # or one of hardware.FORMATS
     cache: bool | None = None  # images in memory; None: if they fit
@@ -71,6 +72,11 @@ class Run:
     def best(self) -> Path:
         """The averaged weights of the best epoch so far."""
         return self.folder / "best.safetensors"
+
+    def sweep(self) -> None:
+        """Remove the halves of files that a killed process was writing."""
+        for leftover in self.folder.glob(f".*{UNFINISHED}"):
+            leftover.unlink(missing_ok=True)
 
     def write_config(self, recipe: Recipe, options: Options, **others: Any) -> None:
         """Keep the recipe and everything else that decides the outcome."""

@@ -1,0 +1,106 @@
+"""What the first process of a run does beside training: it measures, writes the run folder, and draws it."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+
+import torch
+
+from yolo_edu import album
+from yolo_edu.checkpoint import FORMAT, describe, load_checkpoint, read_metadata, save_checkpoint, write_atomically
+from yolo_edu.data import Batch, DataSpec, DetectionData
+from yolo_edu.evaluate import Report, detect, evaluate
+from yolo_edu.fit import Training
+from yolo_edu.model import Detector
+from yolo_edu.page import write_page
+from yolo_edu.recipe import Recipe, Row, size_at
+from yolo_edu.run import Options, Run
+
+SHOWN_BATCHES = 3  # training batches whose pictures a run folder keeps
+SHOWN_PHOTOS = 8  # validation photos with truth and detections
+
+
+class Keeper:
+    """Keeps a run's folder.
+
+    Args:
+        training: what is trained.
+        run: the folder.
+        recipe, options: of the run.
+        val_data: what to measure on.
+    """
+
+    def __init__(
+        self, training: Training[Detector], run: Run, recipe: Recipe, options: Options, val_data: DetectionData
+    ) -> None:
+        self.training, self.run, self.recipe, self.options, self.val_data = training, run, recipe, options, val_data
+
+    def begin(self, spec: DataSpec, device: torch.device, train_data: DetectionData) -> None:
+        """Write what is known before the first step. From here on the run can be resumed."""
+        self.save()
+        self.run.write_config(
+            self.recipe,
+            self.options,
+            model=describe(self.training.ema.model),
+            data=str(spec.path.resolve()),
+            device=str(device),
+            command=shlex.join(sys.argv),
+        )
+        album.show_data(self.run.folder, train_data)
+
+    def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Pass the batches on, and draw the first ones of the run on their way."""
+        if self.training.epoch == 0:
+            for number in range(self.training.batch, SHOWN_BATCHES):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                album.show_batch(self.run.folder, number, batch, self.training.model.names)
+                yield batch
+        yield from batches
+
+    def evaluate(self, interrupted: Callable[[], bool]) -> Row | None:
+        """Measure the averaged weights if it is time, and keep them if they are the best so far.
+
+        Returns:
+            What was measured, {} if it is not time, None if interrupted.
+        """
+        training, epoch = self.training, self.training.epoch + 1
+        size = size_at(self.recipe, training.epoch)  # a network is best at the size it has just been trained at
+        if epoch % (self.options.evaluate_every or 1) and epoch != self.recipe.epochs:
+            return {}
+        try:
+            report = evaluate(training.ema.model, self.val_data, size=size, progress=False, interrupted=interrupted)
+        except KeyboardInterrupt:
+            return None
+        if report.fitness > training.best:
+            training.best, training.best_epoch = report.fitness, epoch
+            metadata = {"epoch": epoch, "map50": report.map50, "map": report.map, "image_size": size}
+            save_checkpoint(self.run.best, training.ema.model, metadata)
+        return {"map50": report.map50, "map": report.map, "precision": report.precision, "recall": report.recall}
+
+    def save(self) -> None:
+        """Write the state and the log."""
+        content = self.training.state() | {"format": FORMAT, "description": describe(self.training.ema.model)}
+        content["metadata"] = {"epoch": self.training.epoch, "image_size": self.recipe.image_size}
+        write_atomically(self.run.state, lambda file: torch.save(content, file))
+        self.run.write_log(self.training.history)
+
+    def finish(self) -> Report:
+        """Measure the best weights once more and draw everything there is to see."""
+        folder, data = self.run.folder, self.val_data
+        best = load_checkpoint(self.run.best).to(next(self.training.model.parameters()).device)
+        size = read_metadata(self.run.best)["image_size"]
+        report = evaluate(best, data, size=size, progress=False)
+        samples = [data[i] for i in spread(len(data), SHOWN_PHOTOS)]
+        found = detect(best, [sample.image for sample in samples], size=size)
+        album.show_training(folder, self.training.history)
+        album.show_report(folder, report, best.names, samples, found)
+        write_page(folder)
+        return report
+
+
+def spread(length: int, count: int) -> list[int]:
+    """At most `count` indices, evenly spread over `range(length)`."""
+    count = min(count, length)
+    return [(2 * i + 1) * length // (2 * count) for i in range(count)]
