@@ -11,7 +11,7 @@ from small_data import noise
 
 from yolo_edu import draw
 from yolo_edu.caption import class_color, text_color
-from yolo_edu.data import Sample
+from yolo_edu.data import Batch, Sample
 from yolo_edu.nms import Detections
 
 NAMES = ["ten", "jack", "queen"]
@@ -225,34 +225,30 @@ def test_side_by_side_of_one() -> None:
     assert len(figure.axes) == 2
 
 
-class TestTrainingCurves:
-    @staticmethod
-    def curves(figure: Figure) -> dict[str, list[tuple[float, float]]]:
-        lines = [line for ax in figure.axes for line in ax.lines]
-        return {str(line.get_label()): [(x, y) for x, y in np.asarray(line.get_xydata())] for line in lines}
+def test_a_name_with_dollars_is_no_formula(ax: Axes) -> None:
+    draw.show_image(ax, noise(45, 60))
+    draw.draw_boxes(ax, [(1, 1, 20, 20)], [0], names=["$\\frac$"])  # as a formula: ValueError
+    label_extents(ax)
 
-    def test_epochs_without_evaluation_are_left_out(self) -> None:
-        rows = [
-            {"epoch": 1, "box": 0.1, "objectness": 0.05, "classification": 0.03},
-            {"epoch": 2, "box": 0.08, "objectness": 0.04, "classification": 0.02, "map50": 0.4, "map": 0.2},
-        ]
-        curves = self.curves(draw.training_curves(rows))
-        assert curves == {
-            "box": [(1, 0.1), (2, 0.08)],
-            "objectness": [(1, 0.05), (2, 0.04)],
-            "classification": [(1, 0.03), (2, 0.02)],
-            "mAP at IoU 0.5": [(2, 0.4)],
-            "mAP at IoU 0.5 to 0.95": [(2, 0.2)],
-        }
 
-    def test_rows_as_read_from_csv(self) -> None:
-        rows = [{"epoch": "1", "box": "0.1", "map50": ""}, {"epoch": "2", "box": "0.08", "map50": "0.4"}]
-        assert self.curves(draw.training_curves(rows)) == {
-            "box": [(1, 0.1), (2, 0.08)],
-            "mAP at IoU 0.5": [(2, 0.4)],
-        }
-
-    def test_nothing_yet(self) -> None:
+class TestBatchChart:
+    def test_every_box_is_in_its_picture(self) -> None:
+        images = torch.stack([torch.from_numpy(noise(40, 60, seed)) for seed in range(3)]).permute(0, 3, 1, 2) / 255
+        targets = torch.tensor([[2, 1, 0.5, 0.5, 0.5, 0.25], [0, 2, 0.25, 0.5, 0.5, 1], [2, 0, 0.1, 0.2, 0.2, 0.4]])
         opened = plt.get_fignums()
-        assert self.curves(draw.training_curves([])) == {}
+        figure = draw.batch_chart(Batch(images, targets), NAMES, columns=2)
         assert plt.get_fignums() == opened
+        assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [["queen"], [], ["jack", "ten"], []]
+        corners = [[patch.get_bbox().extents.tolist() for patch in ax.patches] for ax in figure.axes]  # type: ignore[attr-defined]
+        assert corners[0] == [[0, 0, 30, 40]]
+        assert np.allclose(corners[2], [[15, 15, 45, 25], [0, 0, 12, 16]])
+        assert [len(ax.images) for ax in figure.axes] == [1, 1, 1, 0]
+        for ax, image in zip(figure.axes, images, strict=False):
+            assert np.allclose(np.asarray(ax.images[0].get_array()), image.permute(1, 2, 0))
+        assert not figure.axes[3].axison
+
+    @pytest.mark.parametrize(("count", "panels"), [(1, 1), (4, 4), (5, 8), (16, 16), (33, 16)])
+    def test_at_most_sixteen_pictures(self, count: int, panels: int) -> None:
+        figure = draw.batch_chart(Batch(torch.rand(count, 3, 32, 32), torch.zeros(0, 6)), NAMES)
+        assert len(figure.axes) == panels
+        assert sum(len(ax.images) for ax in figure.axes) == min(count, 16)

@@ -11,9 +11,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from yolo_edu.boxes import pairwise_iou, xyxy_to_cxcywh
+from yolo_edu.coco import coco_precision
 from yolo_edu.data import DetectionData, Sample, letterbox, read_spec
 from yolo_edu.errors import UserError
-from yolo_edu.evaluate import coco_ap, detect, evaluate, measure
+from yolo_edu.evaluate import detect, evaluate, measure
+from yolo_edu.metrics import CONFIDENCES
 from yolo_edu.model import YOLOv5
 from yolo_edu.model.detect import Detect, Detector
 from yolo_edu.nms import Detections
@@ -256,7 +258,48 @@ def test_more_than_a_hundred_detections_count() -> None:
     truth = Sample(torch.empty(3, 0, 0), right, torch.tensor([0]))
     scores = torch.linspace(0.9, 0.1, 151)
     found = Detections(torch.cat([wrong, right]), scores, torch.zeros(151, dtype=torch.int64))
-    assert coco_ap([truth], [found], 1) == pytest.approx(np.full((10, 1), 1 / 151))
+    assert coco_precision([truth], [found], 1) == pytest.approx(np.full((10, 101, 1), 1 / 151))
+
+
+def test_curves_of_the_report_agree_with_its_numbers(data: DetectionData) -> None:
+    wrong = [sample._replace(labels=1 - sample.labels) for sample in data]
+    half = [sample if i % 2 else wrong[i] for i, sample in enumerate(data)]
+    report = evaluate(Undecided(half, 3), data, progress=False)
+    assert 0 < report.map50 < 1
+    assert report.precision_at_recall.shape == (101, 3)
+    assert report.precision_at_recall.mean(axis=0).tolist() == pytest.approx([*report.ap50.values()], nan_ok=True)
+    assert (np.diff(report.precision_at_recall[:, :2], axis=0) <= 0).all()  # the best at this recall or beyond
+    assert np.isnan(report.precision_at_recall[:, 2]).all()
+    at = int(np.abs(CONFIDENCES - report.confidence).argmin())
+    for curve, mean in zip(report.curves, (report.precision, report.recall, report.f1), strict=True):
+        assert curve.shape == (3, 1000)
+        assert curve[:2, at].mean() == pytest.approx(mean)
+        assert np.isnan(curve[2]).all()
+    assert report.objects == [5, 4, 0]
+    assert "curves" not in repr(report)
+
+
+def test_curves_are_those_at_iou_one_half() -> None:
+    truth = Sample(torch.empty(3, 0, 0), torch.tensor([[0.0, 0, 100, 100]]), torch.tensor([0]))
+    found = Detections(torch.tensor([[0.0, 0, 52, 100]]), torch.tensor([0.9]), torch.tensor([0]))
+    report = measure([truth], [found], ["box"])
+    assert report.precision_at_recall == pytest.approx(np.ones((101, 1)))
+    assert report.curves.recall[0, 500] == 1
+
+
+def test_reports_without_detections_or_truth_have_curves_too() -> None:
+    nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    guess = Detections(torch.tensor([[0.0, 0, 9, 9]]), torch.tensor([0.9]), torch.tensor([0]))
+    empty = Sample(torch.empty(3, 0, 0), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+    full = Sample(torch.empty(3, 0, 0), torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([0]))
+    report = measure([full], [nothing], ["a", "b"])
+    assert (report.precision_at_recall[:, 0] == 0).all()
+    assert all((curve[0] == 0).all() and np.isnan(curve[1]).all() for curve in report.curves)
+    for found in (nothing, guess):
+        report = measure([empty], [found], ["a", "b"])
+        assert np.isnan(report.precision_at_recall).all()
+        assert all(np.isnan(curve).all() for curve in report.curves)
+        assert math.isnan(report.confidence)
 
 
 # --- detect ---------------------------------------------------------------------------------------------

@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 import torch
 from conftest import GOLDEN
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from yolo_edu.boxes import pairwise_iou
+from yolo_edu.coco import coco_precision
 from yolo_edu.data import Sample
-from yolo_edu.evaluate import coco_ap
 from yolo_edu.metrics import (
+    CONFIDENCES,
     IOU_THRESHOLDS,
     RECALLS,
+    BestF1,
     average_precision,
     best_f1,
+    confidence_curves,
     confusion_matrix,
     match,
     precision_recall,
@@ -119,7 +122,8 @@ def test_average_precision_equals_pycocotools(seed: int, objects: int, guesses: 
     order = np.argsort(-scores, kind="stable")
     ours = [average_precision(correct[order][said[order] == k], int((there == k).sum())) for k in range(3)]
     # The tools add 2e-16 to each denominator; that is all the difference there is.
-    np.testing.assert_allclose(np.array(ours).T, coco_ap(truth, found, 3), rtol=1e-12, atol=0)
+    tools = coco_precision(truth, found, 3).mean(axis=1)
+    np.testing.assert_allclose(np.array(ours).T, tools, rtol=1e-12, atol=0)
 
 
 def golden_ap(case: int) -> dict[str, NDArray]:
@@ -187,14 +191,59 @@ def test_precision_and_recall_step_by_step() -> None:
     assert recall.tolist() == [0.25, 0.25, 0.5, 0.5]
 
 
+# --- curves over the confidence -------------------------------------------------------------------------
+
+
+def slow_point(right: list[bool], scores: list[float], truths: int, threshold: float) -> tuple[float, float]:
+    """Precision and recall of one class at a threshold, straight between one score and the next."""
+
+    def at(score: float) -> tuple[float, float]:
+        kept = [hit for hit, other in zip(right, scores, strict=True) if other >= score]
+        return sum(kept) / len(kept), sum(kept) / truths
+
+    if not scores:
+        return 0, 0
+    above, below = [s for s in scores if s >= threshold], [s for s in scores if s < threshold]
+    if not above:
+        return 1, 0
+    high = at(min(above))
+    if not below:
+        return high
+    low, part = at(max(below)), (threshold - max(below)) / (min(above) - max(below))
+    return low[0] + part * (high[0] - low[0]), low[1] + part * (high[1] - low[1])
+
+
+@given(seed=seeds, count=st.integers(0, 20))
+@settings(max_examples=10)
+def test_curves_equal_slow_loop(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    right, scores, labels = rng.random(count) < 0.6, rng.random(count), rng.integers(0, 3, count)
+    truths = [*(np.bincount(labels[right], minlength=3)[:2] + [1, 0]).tolist(), 0]
+    curves = confidence_curves(right, scores, labels, truths)
+    assert [curve.shape for curve in curves] == [(3, 1000)] * 3
+    for k, objects in enumerate(truths):
+        own = labels == k
+        for i in range(0, 1000, 37):
+            if not objects:
+                assert all(math.isnan(curve[k, i]) for curve in curves)
+                continue
+            p, r = slow_point(right[own].tolist(), scores[own].tolist(), objects, float(CONFIDENCES[i]))
+            f1 = 2 * p * r / (p + r) if p + r else 0
+            assert [curve[k, i] for curve in curves] == pytest.approx([p, r, f1], abs=1e-12)
+
+
 # --- best F1 --------------------------------------------------------------------------------------------
+
+
+def best_of(correct: ArrayLike, scores: ArrayLike, labels: ArrayLike, truths: ArrayLike) -> BestF1:
+    return best_f1(confidence_curves(correct, scores, labels, truths))
 
 
 @pytest.mark.parametrize("case", range(4))
 def test_best_f1_equals_golden(case: int) -> None:
     golden = golden_ap(case)
     counts = np.bincount(golden["target_cls"], minlength=6)
-    best = best_f1(golden["tp"][:, 0], golden["conf"], golden["pred_cls"], counts)
+    best = best_of(golden["tp"][:, 0], golden["conf"], golden["pred_cls"], counts)
     for ours, name in ((best.precision, "p"), (best.recall, "r"), (best.f1, "f1")):
         np.testing.assert_allclose(ours[golden["classes"]], golden[name], rtol=1e-12)
         assert np.isnan(np.delete(ours, golden["classes"])).all()
@@ -203,14 +252,14 @@ def test_best_f1_equals_golden(case: int) -> None:
 def test_best_f1_finds_the_gap() -> None:
     """All right above 0.7, all wrong below 0.3: the threshold lies between, at precision and recall 1."""
     scores = np.concatenate([np.linspace(0.7, 1, 50), np.linspace(0, 0.3, 50)])
-    best = best_f1(scores > 0.5, scores, np.zeros(100, dtype=int), [50])
+    best = best_of(scores > 0.5, scores, np.zeros(100, dtype=int), [50])
     assert 0.3 < best.confidence < 0.7
     assert best.f1[0] > 0.98
 
 
 def test_best_f1_at_the_end_of_the_range() -> None:
     """All right at every score: the lower the threshold, the better."""
-    best = best_f1(np.ones(50), np.linspace(0, 1, 50), np.zeros(50, dtype=int), [50])
+    best = best_of(np.ones(50), np.linspace(0, 1, 50), np.zeros(50, dtype=int), [50])
     assert best.confidence == 0
     assert best.f1[0] == pytest.approx(1)
 
@@ -219,7 +268,7 @@ def test_best_f1_above_every_score_of_a_class() -> None:
     """The common threshold suits class 0; class 1, always less sure, then says nothing and nothing wrong."""
     right = [True] * 20 + [False] * 200 + [True]
     scores = [0.9] * 20 + [0.3] * 200 + [0.1]
-    best = best_f1(right, scores, [0] * 220 + [1], [20, 10])
+    best = best_of(right, scores, [0] * 220 + [1], [20, 10])
     assert 0.3 < best.confidence < 0.9
     assert best.precision[1] == 1
     assert best.recall[1] == best.f1[1] == 0
@@ -227,11 +276,11 @@ def test_best_f1_above_every_score_of_a_class() -> None:
 
 def test_best_f1_without_detections_or_objects() -> None:
     nothing = np.zeros(0)
-    best = best_f1(nothing, nothing, nothing, [3, 0])
+    best = best_of(nothing, nothing, nothing, [3, 0])
     for values in best[1:]:
         assert values[0] == 0
         assert math.isnan(values[1])
-    assert math.isnan(best_f1([False], [0.5], [0], [0]).confidence)
+    assert math.isnan(best_of([False], [0.5], [0], [0]).confidence)
 
 
 # --- confusion ------------------------------------------------------------------------------------------

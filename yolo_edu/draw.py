@@ -1,11 +1,11 @@
-"""Arrays in, pictures out: boxes with their names, grids, curves. Knows no model.
+"""Arrays in, pictures out: boxes with their names, grids. Knows no model.
 
 Two painters share colors, captions and placing: matplotlib for figures (`draw_boxes`), and OpenCV for
 thousands of pictures a minute (`annotate`). A class is never told by its color alone: its name always
 stands beside the box.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -21,11 +21,13 @@ from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 from torch import Tensor
 
+from yolo_edu.boxes import cxcywh_to_xyxy, scale_boxes
 from yolo_edu.caption import Color, caption, class_color, place_label, text_color
-from yolo_edu.data import Sample
+from yolo_edu.data import Batch, Sample
 from yolo_edu.nms import Detections
 
 Array = Tensor | NDArray | Sequence
+BATCH = 16  # pictures of a batch that are shown
 
 # --- OpenCV: annotated copies ---------------------------------------------------------------------------
 
@@ -168,7 +170,9 @@ def draw_boxes(
         ax.add_patch(outline)
         if labels is None:
             continue
-        text = ax.text(0, 0, caption(k, score, names), fontsize=6.5, color=contrast, va="top", clip_on=True)
+        words = caption(k, score, names)
+        # A name with two dollar signs is no formula.
+        text = ax.text(0, 0, words, fontsize=6.5, color=contrast, va="top", clip_on=True, parse_math=False)
         text.set_zorder(outline.get_zorder() + 2)
         text.set_bbox({"facecolor": color, "edgecolor": "none", "boxstyle": "square,pad=0.15"})
         patch = text.get_bbox_patch()
@@ -231,36 +235,29 @@ def side_by_side(
     return figure
 
 
-def training_curves(rows: Sequence[Mapping[str, float | str]]) -> Figure:
-    """Losses and mean average precision over the epochs.
+def batch_chart(batch: Batch, names: Sequence[str], *, columns: int = 4) -> Figure:
+    """What the network is trained on: the first 16 pictures of a batch with their boxes.
 
     Args:
-        rows: one an epoch, as in a run's log: `epoch`, any of the losses `box`, `objectness`,
-            `classification`, and any of `map50`, `map`. Text is read as a number; epochs that were not
-            evaluated have no value, or an empty one.
+        batch: at least one picture.
+        names: of the classes.
+        columns: pictures a row.
     """
-    figure, (losses, precision) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    panels = (
-        (losses, "loss", ("box", "objectness", "classification")),
-        (precision, "average precision", ("map50", "map")),
-    )
-    titles = {"map50": "mAP at IoU 0.5", "map": "mAP at IoU 0.5 to 0.95"}
-    markers = iter("osD^v")  # told apart without color too
-    for ax, title, keys in panels:
-        for key, hue in zip(keys, (4, 0, 2), strict=False):
-            points = [(float(row["epoch"]), float(row[key])) for row in rows if row.get(key, "") != ""]
-            if points:
-                color = [c / 255 for c in class_color(hue)]
-                x, y = zip(*points, strict=True)
-                every = max(len(points) // 10, 1)
-                marker = next(markers)
-                ax.plot(x, y, color=color, marker=marker, markevery=every, ms=4, label=titles.get(key, key))
-        ax.set(title=title, xlabel="epoch", ylim=(0, None))
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(alpha=0.3)
-        if ax.lines:
-            ax.legend(frameon=False, fontsize=8)
-    precision.set_ylim(0, 1)
+    images = batch.images[:BATCH].detach().cpu().float().clamp(0, 1)
+    targets = batch.targets.detach().cpu().float()
+    height, width = images.shape[2:]
+    columns = min(columns, len(images))
+    count = -(-len(images) // columns)
+    side = 2.6  # inches: width of a picture
+    size = side * columns, side * count * height / width
+    figure, axes = plt.subplots(count, columns, figsize=size, squeeze=False)
+    figure.subplots_adjust(0.005, 0.005, 0.995, 0.995, wspace=0.02, hspace=0.02)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
+        own = targets[targets[:, 0] == index]
+        show_image(ax, image)
+        draw_boxes(ax, cxcywh_to_xyxy(scale_boxes(own[:, 2:], width, height)), own[:, 1], names=names)
     plt.close(figure)
     return figure
 

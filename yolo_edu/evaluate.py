@@ -1,26 +1,21 @@
 """How good is a detector? Images in, detections in their own pixels out, measured by the COCO tools."""
 
-import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from tqdm import tqdm
 
-from yolo_edu.boxes import area, clip_boxes
+from yolo_edu.boxes import clip_boxes
+from yolo_edu.coco import MAX_DETECTIONS, coco_precision
 from yolo_edu.data import DetectionData, Sample, letterbox
 from yolo_edu.errors import UserError
-from yolo_edu.metrics import best_f1, confusion_matrix, match
+from yolo_edu.metrics import Curves, Floats, best_f1, confidence_curves, confusion_matrix, match
 from yolo_edu.model.detect import Detector
 from yolo_edu.nms import Detections, nms
-
-MAX_DETECTIONS = 300  # an image; the COCO tools' own default is 100
 
 
 def detect(
@@ -111,6 +106,8 @@ class Report:
     confidence: float  # the threshold where the mean F1 is highest
     # int64 (K + 1, K + 1): row what was said, column what was there, last: background
     confusion: Tensor = field(repr=False, compare=False)
+    precision_at_recall: Floats = field(repr=False, compare=False)  # (101, K) at recall 0, 0.01 … 1 and IoU 0.50
+    curves: Curves = field(repr=False, compare=False)  # over the confidence threshold, at IoU 0.50
     images: int
     boxes: int  # objects in the truth
 
@@ -119,13 +116,17 @@ class Report:
         """What "best weights" means: 0.1 mAP50 + 0.9 mAP50-95; 0 where the truth holds no object."""
         return 0.1 * self.map50 + 0.9 * self.map if self.boxes else 0.0
 
+    @property
+    def objects(self) -> list[int]:
+        """Boxes of each class in the truth: every one stands once in its class's column of the confusion."""
+        return self.confusion.sum(dim=0).tolist()[:-1]
+
     def table(self) -> str:
         """The report as text: one line for all classes, one a class, one for the best threshold."""
         width = max(map(len, ["all", "class", *self.ap]))
-        objects = self.confusion.sum(dim=0).tolist()[:-1]  # every true box stands once in its class's column
         lines = [f"{'class':<{width}}  {'boxes':>6}  {'AP50':>6}  {'AP50-95':>7}"]
         rows = [("all", self.boxes, self.map50, self.map)]
-        rows += zip(self.ap, objects, self.ap50.values(), self.ap.values(), strict=True)
+        rows += zip(self.ap, self.objects, self.ap50.values(), self.ap.values(), strict=True)
         lines += [
             f"{name:<{width}}  {count:>6}  {_number(ap50):>6}  {_number(ap):>7}" for name, count, ap50, ap in rows
         ]
@@ -217,19 +218,20 @@ def measure(truth: Sequence[Sample], found: Sequence[Detections], names: Sequenc
         found: what was detected in the same images, in their pixels.
         names: of the K classes.
     """
-    per_class = coco_ap(truth, found, len(names))  # (10, K)
+    precision = coco_precision(truth, found, len(names))  # (10, 101, K)
     labels = torch.cat([sample.labels for sample in truth])
     counts = torch.bincount(labels, minlength=len(names))
     half = torch.tensor([0.5])
     pairs = list(zip(truth, found, strict=True))
-    best = best_f1(
+    curves = confidence_curves(
         torch.cat([match(detections, boxes, labels, half) for (_, boxes, labels), detections in pairs])[:, 0],
         torch.cat([detections.scores for detections in found]),
         torch.cat([detections.labels for detections in found]),
         counts,
     )
+    best = best_f1(curves)
     confusion = [confusion_matrix(f, boxes, labels, len(names)) for (_, boxes, labels), f in pairs]
-    ap50, ap = per_class[0], per_class.mean(axis=0)
+    ap50, ap = precision[0].mean(axis=0), precision.mean(axis=1).mean(axis=0)
     return Report(
         map50=_mean(ap50),
         map=_mean(ap),
@@ -240,62 +242,14 @@ def measure(truth: Sequence[Sample], found: Sequence[Detections], names: Sequenc
         f1=_mean(best.f1),
         confidence=best.confidence,
         confusion=torch.stack(confusion).sum(dim=0),
+        precision_at_recall=precision[0],
+        curves=curves,
         images=len(truth),
         boxes=len(labels),
     )
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def _mean(values: Floats) -> float:
     """Over the classes that occur in the truth."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
-
-
-def coco_ap(truth: Sequence[Sample], found: Sequence[Detections], classes: int) -> NDArray[np.float64]:
-    """AP of every class at IoU 0.50, 0.55 … 0.95 by pycocotools: (10, K), nan for classes without objects."""
-    with redirect_stdout(io.StringIO()):  # the tools report every step
-        tool = COCOeval(_coco(truth, classes), _coco(found, classes), "bbox")
-        # Not summarize(), whose numbers are for 100 detections; objects of all sizes only, as that is
-        # what we report, and each further range would take as long again.
-        tool.params.maxDets = [MAX_DETECTIONS]
-        tool.params.areaRng, tool.params.areaRngLbl = [[0, 1e10]], ["all"]
-        tool.evaluate()
-        tool.accumulate()
-    precision = tool.eval["precision"][:, :, :, 0, 0]  # (10, 101 recalls, K), -1: no objects
-    return np.where(precision < 0, np.nan, precision).mean(axis=1)
-
-
-def _coco(images: Sequence[Sample] | Sequence[Detections], classes: int) -> COCO:
-    """Boxes of all images → the tools' own data structure, without a file."""
-    boxes = torch.cat([image.boxes for image in images]).double()
-    corner_and_size = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
-    counts = torch.tensor([len(image.labels) for image in images])
-    scores = [image.scores if isinstance(image, Detections) else image.labels for image in images]
-    columns = zip(
-        torch.arange(len(images)).repeat_interleave(counts).tolist(),
-        torch.cat([image.labels for image in images]).tolist(),
-        corner_and_size.tolist(),
-        area(boxes).tolist(),
-        torch.cat(scores).tolist(),
-        strict=True,
-    )
-    coco = COCO()
-    coco.dataset = {
-        "images": [{"id": i} for i in range(len(images))],
-        "categories": [{"id": k} for k in range(classes)],
-        "annotations": [
-            # Numbered from 1: the tools take a match with number 0 for no match.
-            {
-                "id": i,
-                "image_id": image,
-                "category_id": k,
-                "bbox": box,
-                "area": size,
-                "score": score,
-                "iscrowd": 0,
-            }
-            for i, (image, k, box, size, score) in enumerate(columns, start=1)
-        ],
-    }
-    coco.createIndex()
-    return coco

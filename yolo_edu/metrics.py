@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 IOU_THRESHOLDS = torch.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)  # where COCO reads the curve
-CONFIDENCES = np.linspace(0, 1, 1000)  # where best_f1 reads it
+CONFIDENCES = np.linspace(0, 1, 1000)  # where the curves over the threshold are read
 SMOOTHING = 101  # of those: one lucky detection in a small data set should not choose the threshold
 
 
@@ -86,17 +86,16 @@ def average_precision(correct: ArrayLike, truths: int) -> Floats:
     )
 
 
-class BestF1(NamedTuple):
-    """Precision and recall at the confidence threshold that balances them best."""
+class Curves(NamedTuple):
+    """How every class does at each of the CONFIDENCES; nan for classes without objects."""
 
-    confidence: float
-    precision: Floats  # (K,), nan for classes without objects
-    recall: Floats  # (K,)
-    f1: Floats  # (K,) their harmonic mean
+    precision: Floats  # (K, 1000)
+    recall: Floats  # (K, 1000)
+    f1: Floats  # (K, 1000) their harmonic mean
 
 
-def best_f1(correct: ArrayLike, scores: ArrayLike, labels: ArrayLike, truths: ArrayLike) -> BestF1:
-    """The one threshold, common to all classes, where the mean F1 is highest, as release R7 finds it.
+def confidence_curves(correct: ArrayLike, scores: ArrayLike, labels: ArrayLike, truths: ArrayLike) -> Curves:
+    """What is left when only detections above a threshold are reported, for 1000 thresholds.
 
     Args:
         correct: (N,) which detections of the whole data set are right (at IoU 0.5), in any order.
@@ -105,8 +104,7 @@ def best_f1(correct: ArrayLike, scores: ArrayLike, labels: ArrayLike, truths: Ar
         truths: (K,) objects of each class.
 
     Returns:
-        Curves are read at 1000 thresholds, linear in between, and the mean F1 is smoothed before its
-        highest point is taken: on a small data set the sharp maximum is luck.
+        The curves, linear between one score and the next, as release R7 reads them.
     """
     hits, score, label = np.asarray(correct, dtype=bool), np.asarray(scores), np.asarray(labels)
     counts = np.asarray(truths)
@@ -121,12 +119,30 @@ def best_f1(correct: ArrayLike, scores: ArrayLike, labels: ArrayLike, truths: Ar
         # np.interp wants rising x, hence the signs. Above the best score nothing is found, nor wrong.
         precision[k] = np.interp(-CONFIDENCES, -score[rows], p, left=1)
         recall[k] = np.interp(-CONFIDENCES, -score[rows], r, left=0)
-    f1 = 2 * precision * recall / (precision + recall + 1e-16)
-    if not counts.any():
-        return BestF1(float("nan"), precision[:, 0], recall[:, 0], f1[:, 0])
-    padded = np.pad(np.nanmean(f1, axis=0), SMOOTHING // 2, mode="edge")
+    return Curves(precision, recall, 2 * precision * recall / (precision + recall + 1e-16))
+
+
+class BestF1(NamedTuple):
+    """Precision and recall at the confidence threshold that balances them best."""
+
+    confidence: float
+    precision: Floats  # (K,), nan for classes without objects
+    recall: Floats  # (K,)
+    f1: Floats  # (K,) their harmonic mean
+
+
+def best_f1(curves: Curves) -> BestF1:
+    """The one threshold, common to all classes, where the mean F1 is highest, as release R7 finds it.
+
+    The mean F1 is smoothed before its highest point is taken: on a small data set the sharp maximum is luck.
+    Without any object the threshold is nan.
+    """
+    known = ~np.isnan(curves.f1[:, 0])
+    if not known.any():
+        return BestF1(float("nan"), *(curve[:, 0] for curve in curves))
+    padded = np.pad(curves.f1[known].mean(axis=0), SMOOTHING // 2, mode="edge")
     best = np.convolve(padded, np.full(SMOOTHING, 1 / SMOOTHING), mode="valid").argmax()
-    return BestF1(float(CONFIDENCES[best]), precision[:, best], recall[:, best], f1[:, best])
+    return BestF1(float(CONFIDENCES[best]), *(curve[:, best] for curve in curves))
 
 
 def confusion_matrix(
