@@ -139,6 +139,42 @@ def test_samples(tmp_path, image_size):
     assert np.array_equal(cached[0].image.permute(1, 2, 0).numpy(), pixels)
 
 
+def test_a_pool_holds_the_samples_side_by_side(tmp_path):
+    texts = {"a": "1 0.5 0.5 0.5 0.25\n0 0.1 0.1 0.4 0.2\n", "b": "", "c": "0 0.5 0.5 1 1\n"}
+    spec = read_spec(make_data(tmp_path, texts, size=(30, 40)))
+    cached, fresh = (DetectionData(spec, "train", 32, cache=cache) for cache in (True, False))
+    assert (cached.cached, fresh.cached) == (True, False)
+    assert cached.bytes == 3 * 3 * 32 * 32
+    assert cached.pool() is cached.pool()
+    for pool in (cached.pool(), fresh.pool(), cached.pool([0, 1, 2])):
+        assert all(torch.equal(x, y) for x, y in zip(pool, cached.pool(), strict=True))
+    assert torch.equal(cached.box_sizes(), fresh.box_sizes())
+    assert torch.equal(cached.box_sizes(), torch.cat([s.boxes[:, 2:] - s.boxes[:, :2] for s in fresh]))
+    for data in (cached, fresh):
+        pool = data.pool([2, 0, 2])
+        assert pool.sizes.tolist() == [[32, 24]] * 3
+        assert pool.first.tolist() == [0, 1, 3, 4]
+        assert (pool.images[:, :, 24:] == GRAY).all()
+        for place, index in enumerate([2, 0, 2]):
+            assert all(torch.equal(x, y) for x, y in zip(pool.sample(place), cached[index], strict=True))
+
+
+@pytest.mark.parametrize(("free", "cached"), [(None, True), (10**9, True), (2 * 3 * 40 * 40, False)])
+def test_images_are_cached_if_they_fill_less_than_half_of_the_memory(tmp_path, monkeypatch, free, cached):
+    monkeypatch.setattr("yolo_edu.data.free_memory", lambda: free)
+    data = DetectionData(read_spec(make_data(tmp_path, {"a": ""})), "train", 40)
+    assert data.cached == cached
+    assert len(data.box_sizes()) == 0
+
+
+def test_a_file_that_vanishes_is_named(tmp_path):
+    data = DetectionData(read_spec(make_data(tmp_path, {"a": "", "b": ""})), "train", 40, cache=False)
+    (tmp_path / "images/train/b.png").unlink()
+    assert len(data.pool([0]).images) == 1
+    with pytest.raises(UserError, match=r"b\.png: cannot read the image"):
+        data.pool([0, 1])
+
+
 def test_a_changed_sample_leaves_the_cache_alone(tmp_path):
     data = DetectionData(read_spec(make_data(tmp_path, {"a": "1 0.5 0.5 0.5 0.25"})), "train", 40)
     before = [x.clone() for x in data[0]]

@@ -1,3 +1,4 @@
+import contextlib
 import io
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 from small_data import noise
 
 from yolo_edu.errors import UserError
@@ -45,6 +46,46 @@ def test_read_image_turns_by_exif(tmp_path):
     assert image.shape == (3, 60, 40)
     upright = np.rot90(np.asarray(Image.open(tmp_path / "a.jpg")), k=-1)
     assert np.abs(image.permute(1, 2, 0).numpy().astype(int) - upright).mean() < 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["jpg", "png"])
+def test_read_image_equals_pillow_in_all_eight_orientations(tmp_path, orientation, form):
+    picture = Image.fromarray(noise(40, 60))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{form}"
+    picture.save(path, exif=exif, quality=100, subsampling=0)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    assert np.abs(read_image(path).permute(1, 2, 0).numpy().astype(int) - upright).max() <= 2
+
+
+@pytest.mark.parametrize("form", ["bmp", "tiff", "webp"])
+def test_read_image_of_other_formats(tmp_path, form):
+    pixels = noise(7, 5)
+    Image.fromarray(pixels).save(tmp_path / f"a.{form}", lossless=True)
+    assert np.array_equal(read_image(tmp_path / f"a.{form}").permute(1, 2, 0).numpy(), pixels)
+
+
+def test_read_image_of_16_bits_and_of_printers_inks(tmp_path):
+    gray = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+    Image.fromarray(gray).save(tmp_path / "deep.png")
+    assert np.array_equal(read_image(tmp_path / "deep.png")[1].numpy(), gray // 257)
+    picture = Image.fromarray(noise(16, 24)).convert("CMYK")
+    picture.save(tmp_path / "inks.jpg", quality=100, subsampling=0)
+    image = read_image(tmp_path / "inks.jpg").permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(image - np.asarray(picture.convert("RGB"))).mean() < 3
+
+
+@given(st.integers(8, 10_000), st.integers(1, 255))
+def test_a_damaged_png_is_a_user_error_or_an_image(tmp_path_factory, position, flip):
+    """One byte changed: never a crash, which is why PNG files are not left to torchvision.io."""
+    content = bytearray(encoded("PNG"))
+    content[position % len(content)] ^= flip
+    path = tmp_path_factory.mktemp("damaged") / "a.png"
+    path.write_bytes(content)
+    with contextlib.suppress(UserError):
+        assert read_image(path).ndim == 3
 
 
 def encoded(form: str) -> bytes:

@@ -1,8 +1,9 @@
 """Augmentation of whole batches: mosaic, affine warp, flip, MixUp, CutMix, color, with the boxes.
 
 First chance, then pixels: `draw_plan` decides everything about a batch and touches no image; `render` carries a
-plan out on whatever device the images are. All that moves pixels is one matrix an image, so the whole batch is
-warped by a single `grid_sample`. A plan can be cut into rows, so several processes can share one.
+plan out on whatever device the images are. All that moves pixels is one matrix a scene, so a GPU warps a whole
+batch by a single `grid_sample`. A plan can be cut into rows: several processes share one, and a CPU takes a few
+images at a time.
 """
 
 import math
@@ -16,7 +17,7 @@ from torch import Tensor
 from yolo_edu.boxes import scale_boxes, xyxy_to_cxcywh
 from yolo_edu.data import Batch, Pool
 from yolo_edu.mix import cut_mix, mix_up, shift_colors, uncovered
-from yolo_edu.warp import Labels, lay_out, warp_boxes, warp_images, worth_keeping
+from yolo_edu.warp import Labels, draw_scenes, lay_out, scene_labels, warp_boxes, warp_images, worth_keeping
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class AugmentSettings:
     scale: float = 0.5  # zoom by 1 ± this
     shear: float = 0.0  # degrees
     flip: float = 0.5  # probability of left-right
-    mixup: float = 0.0  # probability that a second image is laid over the first
-    cutmix: float = 0.0  # probability that a rectangle shows a second image; the two exclude each other
+    mixup: float = 0.0  # probability that a second mosaic is laid over a mosaic
+    cutmix: float = 0.0  # probability that a rectangle shows a second scene; the two exclude each other
     hue: float = 0.015
     saturation: float = 0.7
     value: float = 0.4
@@ -38,6 +39,11 @@ class AugmentSettings:
     min_side: float = 2.0
     min_area: float = 0.1
     max_aspect: float = 100.0
+
+    @classmethod
+    def r1(cls) -> "AugmentSettings":
+        """Release R1's: no translation, and stricter about what stays a label."""
+        return cls(translate=0, hue=0.014, saturation=0.68, value=0.36, min_side=4, min_area=0.2, max_aspect=10)
 
 
 # --- chance ---------------------------------------------------------------------------------------------
@@ -77,23 +83,26 @@ def draw_plan(
 
     members = torch.randint(samples, (b, 2, 4), generator=generator)
     place = torch.randint(4, (b,), generator=generator)
-    alone = chance(b, 2) >= settings.mosaic
-    members[torch.arange(b), 0, torch.where(alone[:, 0], 0, place)] = torch.tensor(indices)
+    alone = chance(b) >= settings.mosaic
+    members[torch.arange(b), 0, torch.where(alone, 0, place)] = torch.tensor(indices)
     members[:, :, 1:][alone] = -1
 
     kind = chance(b)
-    mixed_up = kind < settings.mixup
-    cut_out = ~mixed_up & (kind < settings.mixup + settings.cutmix)
+    mixed_up = ~alone & (kind < settings.mixup)  # R7 mixes mosaics only
+    cut_out = (kind >= settings.mixup) & (kind < settings.mixup + settings.cutmix)
     members[:, 1][~(mixed_up | cut_out)] = -1
     # Beta(32, 32), as in R7, is the distribution of the middle one of 63 uniform numbers.
     share = torch.where(mixed_up, chance(b, 63).median(dim=-1).values, 1.0)
     half = (chance(b, 1) ** 0.5) / 2  # the cut's area is uniform in [0, 1] before the border trims it
     middle = chance(b, 2)
     cut = torch.cat([middle - half, middle + half], dim=-1).clamp(0, 1) * cut_out[:, None]
+    matrices = random_affine(2 * b, settings, generator).view(b, 2, 2, 3)
+    # The flip comes last of all and turns both scenes together.
+    matrices[:, :, 0] *= torch.where(chance(b) < settings.flip, -1.0, 1.0)[:, None, None]
     return Plan(
         members=members,
         centers=torch.randint(size // 2, size + size // 2, (b, 2, 2), generator=generator),
-        matrices=random_affine(2 * b, settings, generator).view(b, 2, 2, 3),
+        matrices=matrices,
         share=share,
         cut=cut,
         gains=random_gains(b, settings, generator),
@@ -103,7 +112,7 @@ def draw_plan(
 def random_affine(count: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
     """(B, 2, 3): from canvas to image, both centered at 0 and measured in image sizes S.
 
-    Order as in R7: scale and rotation, shear, then translation; the flip comes last.
+    Order as in R7: scale and rotation, shear, then translation.
     """
 
     def uniform(half_width: float) -> Tensor:
@@ -112,15 +121,12 @@ def random_affine(count: int, settings: AugmentSettings, generator: torch.Genera
     scale, angle = 1 + uniform(settings.scale), uniform(math.radians(settings.degrees))
     shear_x, shear_y = (torch.tan(uniform(math.radians(settings.shear))) for _ in range(2))
     shift_x, shift_y = uniform(settings.translate), uniform(settings.translate)
-    flip = torch.where(torch.rand(count, generator=generator) < settings.flip, -1.0, 1.0)
 
     cos, sin, one = scale * angle.cos(), scale * angle.sin(), torch.ones(count)
     rotation = torch.stack([cos, sin, -sin, cos], dim=-1).view(-1, 2, 2)
     shear = torch.stack([one, shear_x, shear_y, one], dim=-1).view(-1, 2, 2)
     linear = shear @ rotation
-    matrix = torch.cat([linear, torch.stack([shift_x, shift_y], dim=-1)[..., None]], dim=-1)
-    matrix[:, 0] *= flip[:, None]
-    return matrix
+    return torch.cat([linear, torch.stack([shift_x, shift_y], dim=-1)[..., None]], dim=-1)
 
 
 def random_gains(count: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
@@ -129,7 +135,9 @@ def random_gains(count: int, settings: AugmentSettings, generator: torch.Generat
     return 1 + (2 * torch.rand(count, 3, generator=generator) - 1) * strength
 
 
-# --- pixels ---------------------------------------------------------------------------------------------
+# --- pixels and labels ----------------------------------------------------------------------------------
+
+PIECE = 2  # images that a CPU works on at once: more leave its cache, fewer leave cores idle
 
 
 def render(plan: Plan, pool: Pool, settings: AugmentSettings, size: int | None = None) -> Batch:
@@ -145,30 +153,62 @@ def render(plan: Plan, pool: Pool, settings: AugmentSettings, size: int | None =
         Batch of float (B, 3, size, size) images on the pool's device; targets on the CPU.
     """
     size = pool.images.shape[-1] if size is None else size
-    count = len(plan.members)
-    mixed = (plan.members[:, 1, 0] >= 0).nonzero().flatten()  # (P,)
-    # Second scenes follow the first ones, so that everything is warped at once.
-    members, centers, matrices = (torch.cat([x[:, 0], x[mixed, 1]]) for x in plan[:3])
-    scenes, labels = lay_out(members, centers, pool)
-    labels = _warp_labels(labels, matrices, settings, scenes.shape[-1], size)
-    images = warp_images(scenes, matrices, size)
-    if len(mixed):
-        images, second = images.split([count, len(mixed)])
-        cut = (plan.cut * size).round().long()
+    # A GPU, in contrast, takes the whole batch at once: it would wait for so many small steps.
+    step = PIECE if pool.images.device.type == "cpu" else len(plan.members)
+    pieces = [plan.rows(slice(i, i + step)) for i in range(0, len(plan.members), step)]
+    images = torch.cat([_images(piece, pool, size) for piece in pieces])
+    return Batch(images, _targets(plan, pool, settings, size))
+
+
+class Scenes(NamedTuple):
+    """The scenes of a plan: the first ones of all B images, then the P second ones."""
+
+    members: Tensor  # (B + P, 4)
+    centers: Tensor  # (B + P, 2)
+    matrices: Tensor  # (B + P, 2, 3)
+    image: Tensor  # (B + P,) index of the image that each is for
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Scenes":
+        """All that a plan asks for."""
+        mixed = (plan.members[:, 1, 0] >= 0).nonzero().flatten()
+        members, centers, matrices = (torch.cat([x[:, 0], x[mixed, 1]]) for x in plan[:3])
+        return cls(members, centers, matrices, torch.cat([torch.arange(len(plan.members)), mixed]))
+
+
+def _images(plan: Plan, pool: Pool, size: int) -> Tensor:
+    count, scenes = len(plan.members), Scenes.of(plan)
+    canvases = draw_scenes(lay_out(scenes.members, scenes.centers, pool), len(scenes.members), pool)
+    images, second = warp_images(canvases, scenes.matrices, size).tensor_split([count])
+    if len(second):
+        mixed = scenes.image[count:]
         there = mixed.to(images.device, non_blocking=True)
-        both = cut_mix(mix_up(images[there], second, plan.share[mixed]), second, cut[mixed])
+        both = mix_up(images[there], second, plan.share[mixed])
+        both = cut_mix(both, second, _cut_pixels(plan, size)[mixed])
         images = images.index_copy(0, there, both)
-        labels = _mix_labels(labels, count, mixed, cut, settings)
-    images = shift_colors(images, plan.gains)
+    return shift_colors(images, plan.gains)
+
+
+def _cut_pixels(plan: Plan, size: int) -> Tensor:
+    """(B, 4) the cuts in whole pixels of images of this size."""
+    return (plan.cut * size).round().long()
+
+
+def _targets(plan: Plan, pool: Pool, settings: AugmentSettings, size: int) -> Tensor:
+    """(M, 6) as in a `Batch`."""
+    count, scenes = len(plan.members), Scenes.of(plan)
+    labels = scene_labels(lay_out(scenes.members, scenes.centers, pool), pool)
+    labels = _warp_labels(labels, scenes.matrices[labels.owner], settings, 2 * pool.images.shape[-1], size)
+    second, image = labels.owner >= count, scenes.image[labels.owner]
+    labels = _mix_labels(labels._replace(owner=image), second, plan.share, _cut_pixels(plan, size), settings)
     boxes = scale_boxes(xyxy_to_cxcywh(labels.boxes), 1 / size, 1 / size)
     numbers = torch.stack([labels.owner, labels.classes], dim=-1).to(boxes.dtype)
-    return Batch(images, torch.cat([numbers, boxes], dim=-1))
+    return torch.cat([numbers, boxes], dim=-1)
 
 
 def _warp_labels(labels: Labels, matrices: Tensor, settings: AugmentSettings, canvas_size: int, size: int) -> Labels:
-    mine = matrices[labels.owner]
-    boxes = warp_boxes(labels.boxes, mine, canvas_size, size)
-    zoom = torch.linalg.det(mine[:, :, :2]).abs() * (2 * size / canvas_size) ** 2
+    boxes = warp_boxes(labels.boxes, matrices, canvas_size, size)
+    zoom = torch.linalg.det(matrices[:, :, :2]).abs() * (2 * size / canvas_size) ** 2
     keep = worth_keeping(
         labels.boxes,
         boxes,
@@ -180,28 +220,25 @@ def _warp_labels(labels: Labels, matrices: Tensor, settings: AugmentSettings, ca
     return labels._replace(boxes=boxes).rows(keep)
 
 
-def _mix_labels(labels: Labels, count: int, mixed: Tensor, cut: Tensor, settings: AugmentSettings) -> Labels:
-    """Labels of B + P scenes → of B images: second scenes join their image, and a cut hides what it covers.
+def _mix_labels(labels: Labels, second: Tensor, share: Tensor, cut: Tensor, settings: AugmentSettings) -> Labels:
+    """What mixing leaves of the labels: a cut hides first scenes inside and second ones outside of it.
 
     Args:
-        labels: owners below `count` are first scenes.
-        count: B.
-        mixed: (P,) image of each second scene.
+        labels: M boxes, pixels of the image that owns them.
+        second: (M,) bool: of a second scene.
+        share: (B,) of the first scene; below 1 both are seen everywhere.
         cut: (B, 4) xyxy pixels, empty where nothing is cut.
         settings: the rule by which boxes stay labels.
     """
-    second = labels.owner >= count
-    owner = torch.where(second, mixed[(labels.owner - count).clamp(min=0)], labels.owner)
-    mine = cut[owner].to(labels.boxes.dtype)
-    is_cut = (mine[:, 2:] > mine[:, :2]).all(dim=-1)
+    mine = cut[labels.owner].to(labels.boxes.dtype)
     left, visible = uncovered(labels.boxes, mine)
-    # Of the second scene only what lies inside the cut is seen.
-    low, high = torch.maximum(labels.boxes[:, :2], mine[:, :2]), torch.minimum(labels.boxes[:, 2:], mine[:, 2:])
-    shown = torch.cat([low, high], dim=1)
-    boxes = torch.where((is_cut & second)[:, None], shown, torch.where(is_cut[:, None], left, labels.boxes))
-    share = torch.where(is_cut, torch.where(second, 1 - visible, visible), 1)
+    # Of a second scene only what lies inside the cut is seen: nothing, if that is less than a pixel.
+    shown = torch.cat([labels.boxes[:, :2].maximum(mine[:, :2]), labels.boxes[:, 2:].minimum(mine[:, 2:])], dim=1)
+    inside = second & (share[labels.owner] == 1)
+    boxes = torch.where(inside[:, None], shown, left)
+    visible = torch.where(inside, 1 - visible, visible)
     big = (boxes[:, 2:] - boxes[:, :2]).amin(dim=-1) > settings.min_side
-    return Labels(boxes, labels.classes, owner).rows(big & (share > settings.min_area))
+    return Labels(boxes, labels.classes, labels.owner).rows(big & (visible > settings.min_area))
 
 
 def augment_batch(

@@ -15,6 +15,8 @@ import torch
 
 from yolo_edu.augment import AugmentSettings, Plan, draw_plan, render
 from yolo_edu.data import Batch, DetectionData, Pool
+from yolo_edu.errors import UserError
+from yolo_edu.hardware import free_memory
 from yolo_edu.recipe import Recipe, size_at
 
 S = TypeVar("S")
@@ -25,13 +27,16 @@ class Batches:
     """Augmented batches of a data set, epoch by epoch.
 
     Args:
-        data: where the samples come from. If they are cached, they move to the device once, all of them;
-            if not, threads read the files of the next batches ahead.
+        data: where the samples come from. If they are cached, they move to the device once, all of them, unless
+            a GPU has too little memory; if not, threads read the files of the next batches ahead.
         recipe: batch size, augmentation, sizes.
         seed: decides order and augmentation.
         device: where images are put together; the targets stay on the CPU.
         rank, ranks: this process makes every `ranks`-th image of each batch, from `rank` on.
         workers: threads that read ahead when the data is not cached.
+
+    Raises:
+        UserError: a batch would have fewer images than there are processes.
     """
 
     def __init__(
@@ -47,17 +52,28 @@ class Batches:
     ) -> None:
         self.data, self.recipe, self.seed, self.device = data, recipe, seed, device
         self.rank, self.ranks, self.workers = rank, ranks, workers
-        self.pool = data.pool().to(device) if data.cached else None
+        free = None if device.type == "cpu" else free_memory(device)  # what is cached is in main memory already
+        fits = free is None or data.bytes < free / 2  # the other half is for the network
+        self.pool = data.pool().to(device) if data.cached and fits else None
+        if min(recipe.batch, len(data)) < ranks:
+            raise UserError(
+                f"{len(data)} image(s) in batches of {recipe.batch} cannot be shared by {ranks} processes. "
+                "Use fewer processes, or more images."
+            )
         self.starts = range(0, len(data), recipe.batch)
         if len(data) - self.starts[-1] < ranks:
-            self.starts = self.starts[:-1]  # every process needs an image
+            self.starts = self.starts[:-1]  # every process needs an image of each batch
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return len(self.starts)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, counted from 0."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, both counted from 0; the first `start` of them are not made at all.
+
+        Raises:
+            UserError: an image file has become unreadable since the data set was opened.
+        """
         order = torch.randperm(len(self.data), generator=seeded(self.seed, epoch)).tolist()
         settings, size = augmentation(self.recipe, epoch), size_at(self.recipe, epoch)
 
@@ -68,7 +84,8 @@ class Batches:
             plan = plan.rows(slice(self.rank, None, self.ranks))
             return (plan, self.pool) if self.pool is not None else self._read(plan)
 
-        ready = map(make, range(len(self))) if self.pool is not None else ahead(make, range(len(self)), self.workers)
+        numbers = range(start, len(self))
+        ready = map(make, numbers) if self.pool is not None else ahead(make, numbers, self.workers)
         for plan, pool in ready:
             yield render(plan, pool.to(self.device), settings, size)
 
@@ -95,7 +112,7 @@ def seeded(*numbers: int) -> torch.Generator:
 def ahead(function: Callable[[S], T], items: Iterable[S], workers: int) -> Iterator[T]:
     """`map(function, items)` with `workers` threads that work on the next items meanwhile."""
     waiting: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(workers) as threads:
+    with ThreadPoolExecutor(max(workers, 1)) as threads:
         try:
             for item in items:
                 waiting.append(threads.submit(function, item))

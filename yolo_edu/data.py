@@ -189,7 +189,11 @@ class DetectionData(Dataset[Sample]):
         return self._pool is not None
 
     def pool(self, indices: Sequence[int] | None = None) -> Pool:
-        """Some samples, or all of them, as one Pool; without a cache this reads their files."""
+        """Some samples, or all of them, as one Pool; without a cache this reads their files.
+
+        Raises:
+            UserError: a file that has to be read is bad, or gone.
+        """
         if indices is None and self._pool is not None:
             return self._pool
         samples = [self[index] for index in (range(len(self)) if indices is None else indices)]
@@ -206,8 +210,8 @@ class DetectionData(Dataset[Sample]):
 
     def box_sizes(self) -> Tensor:
         """(M, 2) width and height of every box of the split, pixels of the samples."""
-        corners = [self[index].boxes for index in range(len(self))]
-        return torch.cat([box[:, 2:] - box[:, :2] for box in corners])
+        boxes = torch.cat([sample.boxes for sample in self]) if self._pool is None else self._pool.boxes
+        return boxes[:, 2:] - boxes[:, :2]
 
     def _read(self, image: Path) -> tuple[Tensor, Tensor]:
         return read_labels(label_path(image), len(self.names))
@@ -258,7 +262,7 @@ def _attempt(function: Callable[[Path], T], path: Path) -> T | UserError:
 
 
 def in_threads(function: Callable[[Path], T], paths: Sequence[Path], title: str) -> list[T]:
-    """`[function(path) for path in paths]` on all cores with a progress bar (OpenCV lets go of the GIL)."""
+    """`[function(path) for path in paths]` on all cores with a progress bar (the decoders let go of the GIL)."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # disable=None: no bar where nobody watches (a pipe, a log file)
         return list(tqdm(pool.map(function, paths), title, total=len(paths), unit="file", disable=None))

@@ -57,14 +57,24 @@ def decode_image(path: Path) -> NDArray[np.uint8] | Fault:
         return fault("the image file is empty", again)
     if _cut_off(data):
         return fault("the image is cut off, its end is missing", again)
-    try:
-        # IMREAD_COLOR turns the image as its EXIF tag says, repeats gray three times and drops alpha.
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
+    image = _pixels(data)
     if image is None:
         return fault("not an image OpenCV can read", "Save it as JPEG or PNG, or delete it with its label file")
-    return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
+    return image
+
+
+def _pixels(data: bytes) -> NDArray[np.uint8] | None:
+    """(H, W, 3) RGB of an encoded image, or None. Lets go of the GIL, so threads decode side by side.
+
+    torchvision.io gives the same values in the same time, but a damaged PNG makes it end the whole process.
+    """
+    try:
+        # IMREAD_COLOR turns the image as its EXIF tag says, repeats gray three times, drops alpha, halves 16 bits.
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        # Reversing the channels by cvtColor takes a tenth of the time that numpy's [..., ::-1] takes to be copied.
+        return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    except cv2.error:
+        return None
 
 
 def _cut_off(data: bytes) -> bool:

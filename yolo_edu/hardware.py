@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from yolo_edu.errors import UserError
 
+CPU = torch.device("cpu")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 PATIENCE = 6.0  # seconds to spend on timing one way of calculating
@@ -101,8 +103,10 @@ def autocast(device: torch.device, numerics: Numerics) -> torch.autocast:
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
-def free_memory() -> int | None:
-    """Bytes of main memory that can still be taken; None where the system does not say."""
+def free_memory(device: torch.device = CPU) -> int | None:
+    """Bytes of main memory, or of a GPU's, that can still be taken; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -128,10 +132,9 @@ def used_memory(device: torch.device) -> int | None:
 def batch_that_fits(step: Callable[[int], object], batch: int) -> int:
     """The largest of batch/2, batch/4, … with which `step(batch)` does not run out of a GPU's memory; 0: none."""
     while batch := batch // 2:
-        try:
+        with suppress(torch.cuda.OutOfMemoryError):
             step(batch)
-        except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-        else:
             return batch
+        # Only here, when the error has let go of the failed step's tensors, is there something to give back.
+        torch.cuda.empty_cache()
     return 0

@@ -56,30 +56,25 @@ def uncovered(boxes: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shift_colors(images: Tensor, gains: Tensor) -> Tensor:
-    """(B, 3, H, W) RGB in [0, 1] with hue, saturation and value multiplied by (B, 3) gains.
+    """(B, 3, H, W) RGB in [0, 1] with hue, saturation and value multiplied by (B, 3) gains in [0, 2).
 
-    Hue (0 … 1) wraps, the others stop at 1. Written plane by plane with nothing but additions, products
-    and choices: remainders and index-returning reductions cost ten times as much on a CPU.
+    Hue wraps, the others stop at 1. Written plane by plane with additions, products and choices, in place where
+    it can be: remainders and index-returning reductions cost ten times as much on a CPU.
     """
-    hue_gain, saturation_gain, value_gain = gains.to(images.device)[:, :, None, None].unbind(1)
+    hue_gain, saturation_gain, value_gain = gains.to(images.device, non_blocking=True)[:, :, None, None].unbind(1)
     red, green, blue = images.unbind(1)
-    value = torch.maximum(torch.maximum(red, green), blue)
-    spread = value - torch.minimum(torch.minimum(red, green), blue)
-    slope = 1 / spread.clamp(min=1e-6)
+    value = torch.maximum(red, green).maximum(blue)
+    spread = value - torch.minimum(red, green).minimum(blue)
     # Position on the color wheel in sixths: red 0, green 2, blue 4.
-    sixths = torch.where(
-        value == red,
-        (green - blue) * slope,
-        torch.where(value == green, (blue - red) * slope + 2, (red - green) * slope + 4),
-    )
-    sixths = torch.where(sixths < 0, sixths + 6, sixths) * hue_gain
-    sixths = torch.where(sixths >= 6, sixths - 6, sixths)  # gains stay below 2
-    new_value = (value * value_gain).clamp_(max=1)
-    new_spread = (spread / value.clamp(min=1e-6) * saturation_gain).clamp_(max=1) * new_value
-    planes = []
-    for phase in (5, 3, 1):  # each channel falls off from its own peak on the wheel
-        position = sixths + phase
-        position = torch.where(position >= 6, position - 6, position)
-        dip = torch.minimum(position, 4 - position).clamp_(0, 1)
-        planes.append(new_value - new_spread * dip)
+    slope = spread.clamp(min=1e-6).reciprocal_()
+    sixths = torch.where(value == green, (blue - red).mul_(slope).add_(2), (red - green).mul_(slope).add_(4))
+    sixths = torch.where(value == red, (green - blue).mul_(slope), sixths)
+    sixths.add_(sixths < 0, alpha=6).mul_(hue_gain)
+    sixths.add_(sixths >= 6, alpha=-6)
+    new_value = (value * value_gain).clamp_(0, 1)
+    new_spread = spread.div_(value.clamp_(min=1e-6)).mul_(saturation_gain).clamp_(max=1).mul_(new_value)
+    # A channel is full up to one sixth from its own place on the wheel, and at its lowest from two sixths on.
+    # Red's place is 0 and 6, so it is measured from the opposite one, 3.
+    dips = (2 - (sixths - 3).abs_(), (sixths - 2).abs_().sub_(1), (sixths - 4).abs_().sub_(1))
+    planes = [torch.addcmul(new_value, new_spread, dip.clamp_(0, 1), value=-1) for dip in dips]
     return torch.stack(planes, dim=1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 from yolo_edu.boxes import area, clip_boxes
 from yolo_edu.data import GRAY, Pool
@@ -26,54 +26,56 @@ class Labels(NamedTuple):
         return Labels(*(x[keep] for x in self))
 
 
-# --- canvases -------------------------------------------------------------------------------------------
+# --- scenes ---------------------------------------------------------------------------------------------
 
 
-def lay_out(members: Tensor, centers: Tensor, pool: Pool) -> tuple[Tensor, Labels]:
-    """Scenes of twice the training size S: four samples around a center, or one in the middle.
+class Layout(NamedTuple):
+    """Which samples lie where on the canvases of B scenes; those of one scene do not overlap."""
+
+    owner: Tensor  # int64 (Q,) index of the scene, ascending
+    sample: Tensor  # int64 (Q,) number in the pool
+    corner: Tensor  # int64 (Q, 2) x, y of the sample's top left corner, pixels of the canvas
+
+
+def lay_out(members: Tensor, centers: Tensor, pool: Pool) -> Layout:
+    """Four samples around a center, or one in the middle, on canvases of twice the training size S.
 
     Args:
         members: (B, 4) sample numbers: top left, top right, bottom left, bottom right; (i, −1, −1, −1): i alone.
         centers: (B, 2) x, y where the four meet, pixels of the canvas.
         pool: the samples.
-
-    Returns:
-        uint8 (B, 3, 2S, 2S) canvases on the pool's device, gray where nothing lies, and their labels in
-        pixels of the canvas.
     """
-    size = pool.images.shape[-1]
     owner, quadrant = (members >= 0).nonzero(as_tuple=True)  # (Q,) each
     sample = members[owner, quadrant]
     sizes = pool.sizes[sample]
     before = torch.stack([quadrant % 2 == 0, quadrant < 2], dim=-1)  # left of, above the center
-    corners = centers[owner] - sizes * before
+    corner = centers[owner] - sizes * before
     alone = members[owner, 1] < 0
-    corners = torch.where(alone[:, None], size - sizes // 2, corners)
+    middle = pool.images.shape[-1] - (sizes + 1) // 2  # as letterbox does: an odd pixel goes right and below
+    return Layout(owner, sample, torch.where(alone[:, None], middle, corner))
 
-    counts = pool.first[sample + 1] - pool.first[sample]
-    which = torch.arange(len(sample)).repeat_interleave(counts)  # (M,) the placed sample of each box
-    box = torch.arange(len(which)) + (pool.first[sample] - counts.cumsum(0) + counts)[which]
-    boxes = clip_boxes(pool.boxes[box] + corners[which].repeat(1, 2), 2 * size, 2 * size)
+
+def scene_labels(layout: Layout, pool: Pool) -> Labels:
+    """The boxes of the samples where they lie, pixels of the canvas, clipped to it."""
+    counts = pool.first[layout.sample + 1] - pool.first[layout.sample]
+    which = torch.arange(len(counts)).repeat_interleave(counts)  # (M,) row of the layout of each box
+    box = torch.arange(len(which)) + (pool.first[layout.sample] - counts.cumsum(0) + counts)[which]
+    double = 2 * pool.images.shape[-1]
+    boxes = clip_boxes(pool.boxes[box] + layout.corner[which].repeat(1, 2), double, double)
+    return Labels(boxes, pool.labels[box], layout.owner[which])
+
+
+def draw_scenes(layout: Layout, count: int, pool: Pool) -> Tensor:
+    """uint8 (B, 3, 2S, 2S) canvases on the pool's device, gray where nothing lies; `count` is B."""
     draw = paste_samples if pool.images.device.type == "cpu" else gather_samples
-    canvases = draw(pool, len(members), owner, sample, corners)
-    return canvases, Labels(boxes, pool.labels[box], owner[which])
+    return draw(layout, count, pool)
 
 
-def paste_samples(pool: Pool, count: int, owner: Tensor, sample: Tensor, corners: Tensor) -> Tensor:
-    """Copy each of Q samples onto its canvas, cut at the border: the fastest way on a CPU.
-
-    Args:
-        pool: the samples.
-        count: canvases, B.
-        owner, sample: (Q,) which canvas gets which sample; the samples of a canvas do not overlap.
-        corners: (Q, 2) x, y of the sample's top left corner on the canvas.
-
-    Returns:
-        uint8 (B, 3, 2S, 2S).
-    """
+def paste_samples(layout: Layout, count: int, pool: Pool) -> Tensor:
+    """Copy each sample onto its canvas, cut at the border: the fastest way on a CPU."""
     double = 2 * pool.images.shape[-1]
     canvases = torch.full((count, 3, double, double), GRAY, dtype=torch.uint8)
-    rows = torch.stack([owner, sample], dim=-1), pool.sizes[sample], corners
+    rows = torch.stack([layout.owner, layout.sample], dim=-1), pool.sizes[layout.sample], layout.corner
     for b, i, width, height, left, top in torch.cat(rows, dim=-1).tolist():
         x0, y0 = max(left, 0), max(top, 0)
         x1, y1 = min(left + width, double), min(top + height, double)
@@ -81,13 +83,14 @@ def paste_samples(pool: Pool, count: int, owner: Tensor, sample: Tensor, corners
     return canvases
 
 
-def gather_samples(pool: Pool, count: int, owner: Tensor, sample: Tensor, corners: Tensor) -> Tensor:
+def gather_samples(layout: Layout, count: int, pool: Pool) -> Tensor:
     """The same as `paste_samples` in four steps for the whole batch: a GPU would wait for hundreds of pastes."""
     size, device = pool.images.shape[-1], pool.images.device
     # The numbers of up to four samples a canvas, as (4, B, …); a missing one has no width.
-    slot = torch.arange(len(owner)) - torch.searchsorted(owner, owner)
+    slot = torch.arange(len(layout.owner)) - torch.searchsorted(layout.owner, layout.owner)
     numbers = torch.zeros(4, count, 5, dtype=torch.int64)
-    numbers[slot, owner] = torch.cat([sample[:, None], pool.sizes[sample], corners], dim=-1)
+    rows = [layout.sample[:, None], pool.sizes[layout.sample], layout.corner]
+    numbers[slot, layout.owner] = torch.cat(rows, dim=-1)
     member, extent, corner = numbers.to(device, non_blocking=True).split([1, 2, 2], dim=-1)
     canvases = torch.full((count, 2 * size, 2 * size, 3), GRAY, dtype=torch.uint8, device=device)
     place = torch.arange(2 * size, device=device)
@@ -112,12 +115,14 @@ def warp_images(canvases: Tensor, matrices: Tensor, size: int) -> Tensor:
         size: of the image in pixels; it shows the same whether S or less.
     """
     inverse = torch.linalg.inv(matrices[:, :, :2])
-    # affine_grid's units: −1 … 1 across each picture, so half an S for the image and one S for the canvas.
-    theta = torch.cat([inverse / 2, -inverse @ matrices[:, :, 2:]], dim=-1)
-    grid = affine_grid(theta.to(canvases.device, non_blocking=True), [len(theta), 3, size, size], align_corners=False)
+    # grid_sample wants units of −1 … 1 across each picture: half an S for the image and one S for the canvas.
+    theta = torch.cat([inverse / 2, -inverse @ matrices[:, :, 2:]], dim=-1).to(canvases.device, non_blocking=True)
+    middles = (2 * torch.arange(size, device=canvases.device) + 1) / size - 1
+    across, down = theta[:, :, :1] * middles, theta[:, :, 1:2] * middles + theta[:, :, 2:]  # (B, 2, size) each
+    places = (across[:, :, None] + down[:, :, :, None]).permute(0, 2, 3, 1)
     # Zero padding becomes gray padding when gray is the zero.
     shifted = canvases.float().sub_(GRAY)
-    return grid_sample(shifted, grid, padding_mode="zeros", align_corners=False).add_(GRAY).div_(255)
+    return grid_sample(shifted, places, padding_mode="zeros", align_corners=False).add_(GRAY).div_(255)
 
 
 def warp_boxes(boxes: Tensor, matrices: Tensor, canvas_size: int, size: int) -> Tensor:
