@@ -244,7 +244,7 @@ def one_step(setup: Setup, way: Way, number: int, mark: Mark) -> None:
     indices = [(number * recipe.batch + i) % count for i in range(recipe.batch)]
     plan = draw_plan(indices, count, recipe.augment, recipe.image_size, torch.Generator().manual_seed(number))
     mark("plan")
-    batch = render(plan, pool, recipe.augment, recipe.image_size)
+    batch = render(plan, pool, recipe.augment)
     mark("render")
     model, optimizer, scaler = training.model.train(), training.optimizer, training.scaler
     images = batch.images.to(device, memory_format=FORMATS[way.numerics.memory_format], non_blocking=True)

@@ -302,3 +302,20 @@ def test_the_shipped_data_through_the_whole_path(name, split):
         )
         torch.testing.assert_close(centers, boxes[:, :2], atol=1e-3, rtol=0)
         assert math.isclose(placed.scale, 1)
+
+
+def test_a_shrunken_pool_shows_the_same(tmp_path: Path) -> None:
+    """Half the size: every pixel about the mean of four, boxes halved, nothing of the gray beside the image."""
+    path = make_data(tmp_path, {"a": "1 0.5 0.5 0.5 0.25", "b": ""}, (30, 40))
+    pool = DetectionData(read_spec(path), "train", 40).pool()
+    assert pool.shrink(40) is pool
+    half = pool.shrink(20)
+    assert half.size == 20
+    assert half.sizes.tolist() == [[20, 15], [20, 15]]
+    torch.testing.assert_close(half.boxes, pool.boxes / 2)
+    assert torch.equal(half.first, pool.first)
+    means = pool.images[:, :, :30].float().unflatten(2, (15, 2)).unflatten(4, (20, 2)).mean(dim=(3, 5))
+    inner = (half.images[:, :, :15].float() - means)[:, :, 1:-1, 1:-1].abs()
+    assert inner.max() < 12  # the filter reaches a little further than the four pixels
+    third = pool.shrink(13)
+    assert third.sizes.tolist() == [[13, 9], [13, 9]]  # 9.75 rows: the tenth is partly gray

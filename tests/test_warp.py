@@ -137,38 +137,37 @@ def slow_warp(canvas: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return out / 255
 
 
-@pytest.mark.parametrize(("seed", "size"), [(0, 16), (1, 16), (2, 12), (3, 7)])
-def test_warp_equals_the_loop(seed: int, size: int) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_warp_equals_the_loop(seed: int) -> None:
     canvases = torch.randint(256, (2, 3, 32, 32), generator=generator(seed), dtype=torch.uint8)
     matrices = random_affine(2, AugmentSettings(degrees=20, shear=5, translate=0.2), generator(seed))
     matrices[1, 0] *= -1  # mirrored
-    images = warp_images(canvases, matrices, size)
-    assert images.shape == (2, 3, size, size)
+    images = warp_images(canvases, matrices)
+    assert images.shape == (2, 3, 16, 16)
     for b in range(2):
-        expected = slow_warp(canvases[b].numpy().astype(float), matrices[b].double().numpy(), size)
+        expected = slow_warp(canvases[b].numpy().astype(float), matrices[b].double().numpy(), 16)
         np.testing.assert_allclose(images[b].numpy(), expected, atol=2e-4)
 
 
 def test_warp_shows_gray_where_there_is_no_canvas() -> None:
     canvases = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
     far = torch.tensor([[[0.25, 0, 0], [0, 0.25, 0]]])  # the canvas, two image sizes wide, fills half of the image
-    image = warp_images(canvases, far, 32)[0]
+    image = warp_images(canvases, far)[0]
     assert (image[:, 9:23, 9:23] == 0).all()
     border = torch.cat([image[:, :7].flatten(), image[:, 25:].flatten(), image[:, :, :7].flatten()])
     torch.testing.assert_close(border, torch.full_like(border, GRAY / 255))
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("size", [128, 96])
-def test_boxes_move_with_their_pixels(seed: int, size: int) -> None:
+def test_boxes_move_with_their_pixels(seed: int) -> None:
     """A white rectangle on black, warped with its box: the box must hold the white and touch it on all sides."""
     canvas = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
     box = torch.tensor([[100.0, 110.0, 150.0, 160.0]])
     canvas[:, :, 110:160, 100:150] = 255
     matrix = random_affine(1, AugmentSettings(degrees=20, shear=5, translate=0.05, scale=0.2), generator(seed))
-    white = (warp_images(canvas, matrix, size)[0, 0] > 0.5).nonzero()
+    white = (warp_images(canvas, matrix)[0, 0] > 0.5).nonzero()
     seen = torch.cat([white.amin(0).flip(0), white.amax(0).flip(0) + 1]).float()
-    torch.testing.assert_close(warp_boxes(box, matrix, 256, size)[0], seen, atol=1.6, rtol=0)
+    torch.testing.assert_close(warp_boxes(box, matrix, 128)[0], seen, atol=1.6, rtol=0)
 
 
 def test_a_box_is_kept_by_the_rule() -> None:

@@ -140,24 +140,22 @@ def random_gains(count: int, settings: AugmentSettings, generator: torch.Generat
 PIECE = 2  # images that a CPU works on at once: more leave its cache, fewer leave cores idle
 
 
-def render(plan: Plan, pool: Pool, settings: AugmentSettings, size: int | None = None) -> Batch:
+def render(plan: Plan, pool: Pool, settings: AugmentSettings) -> Batch:
     """Carry out a plan.
 
     Args:
         plan: of B images.
         pool: the samples it numbers, long side S.
         settings: the rule by which boxes stay labels.
-        size: of the images in pixels, at most S; None: S.
 
     Returns:
-        Batch of float (B, 3, size, size) images on the pool's device; targets on the CPU.
+        Batch of float (B, 3, S, S) images on the pool's device; targets on the CPU.
     """
-    size = pool.images.shape[-1] if size is None else size
     # A GPU, in contrast, takes the whole batch at once: it would wait for so many small steps.
     step = PIECE if pool.images.device.type == "cpu" else len(plan.members)
     pieces = [plan.rows(slice(i, i + step)) for i in range(0, len(plan.members), step)]
-    images = torch.cat([_images(piece, pool, size) for piece in pieces])
-    return Batch(images, _targets(plan, pool, settings, size))
+    images = torch.cat([_images(piece, pool) for piece in pieces])
+    return Batch(images, _targets(plan, pool, settings))
 
 
 class Scenes(NamedTuple):
@@ -176,10 +174,10 @@ class Scenes(NamedTuple):
         return cls(members, centers, matrices, torch.cat([torch.arange(len(plan.members)), mixed]))
 
 
-def _images(plan: Plan, pool: Pool, size: int) -> Tensor:
-    count, scenes = len(plan.members), Scenes.of(plan)
+def _images(plan: Plan, pool: Pool) -> Tensor:
+    size, count, scenes = pool.size, len(plan.members), Scenes.of(plan)
     canvases = draw_scenes(lay_out(scenes.members, scenes.centers, pool), len(scenes.members), pool)
-    images, second = warp_images(canvases, scenes.matrices, size).tensor_split([count])
+    images, second = warp_images(canvases, scenes.matrices).tensor_split([count])
     if len(second):
         mixed = scenes.image[count:]
         there = mixed.to(images.device, non_blocking=True)
@@ -194,11 +192,11 @@ def _cut_pixels(plan: Plan, size: int) -> Tensor:
     return (plan.cut * size).round().long()
 
 
-def _targets(plan: Plan, pool: Pool, settings: AugmentSettings, size: int) -> Tensor:
+def _targets(plan: Plan, pool: Pool, settings: AugmentSettings) -> Tensor:
     """(M, 6) as in a `Batch`."""
-    count, scenes = len(plan.members), Scenes.of(plan)
+    size, count, scenes = pool.size, len(plan.members), Scenes.of(plan)
     labels = scene_labels(lay_out(scenes.members, scenes.centers, pool), pool)
-    labels = _warp_labels(labels, scenes.matrices[labels.owner], settings, 2 * pool.images.shape[-1], size)
+    labels = _warp_labels(labels, scenes.matrices[labels.owner], settings, size)
     second, image = labels.owner >= count, scenes.image[labels.owner]
     labels = _mix_labels(labels._replace(owner=image), second, plan.share, _cut_pixels(plan, size), settings)
     boxes = scale_boxes(xyxy_to_cxcywh(labels.boxes), 1 / size, 1 / size)
@@ -206,9 +204,9 @@ def _targets(plan: Plan, pool: Pool, settings: AugmentSettings, size: int) -> Te
     return torch.cat([numbers, boxes], dim=-1)
 
 
-def _warp_labels(labels: Labels, matrices: Tensor, settings: AugmentSettings, canvas_size: int, size: int) -> Labels:
-    boxes = warp_boxes(labels.boxes, matrices, canvas_size, size)
-    zoom = torch.linalg.det(matrices[:, :, :2]).abs() * (2 * size / canvas_size) ** 2
+def _warp_labels(labels: Labels, matrices: Tensor, settings: AugmentSettings, size: int) -> Labels:
+    boxes = warp_boxes(labels.boxes, matrices, size)
+    zoom = torch.linalg.det(matrices[:, :, :2]).abs()
     keep = worth_keeping(
         labels.boxes,
         boxes,
@@ -246,8 +244,7 @@ def augment_batch(
     indices: Sequence[int],
     settings: AugmentSettings,
     generator: torch.Generator,
-    size: int | None = None,
 ) -> Batch:
     """Draw a plan for the given samples of a pool and carry it out; see `draw_plan` and `render`."""
-    plan = draw_plan(indices, len(pool.sizes), settings, pool.images.shape[-1], generator)
-    return render(plan, pool, settings, size)
+    plan = draw_plan(indices, len(pool.sizes), settings, pool.size, generator)
+    return render(plan, pool, settings)

@@ -54,7 +54,8 @@ class Batches:
         self.rank, self.ranks, self.workers = rank, ranks, workers
         free = None if device.type == "cpu" else free_memory(device)  # what is cached is in main memory already
         fits = free is None or data.bytes < free / 2  # the other half is for the network
-        self.pool = data.pool().to(device) if data.cached and fits else None
+        self._keep = data.cached and fits
+        self._kept: dict[int, Pool] = {}  # all samples, by their size
         if min(recipe.batch, len(data)) < ranks:
             raise UserError(
                 f"{len(data)} image(s) in batches of {recipe.batch} cannot be shared by {ranks} processes. "
@@ -76,25 +77,32 @@ class Batches:
         """
         order = torch.randperm(len(self.data), generator=seeded(self.seed, epoch)).tolist()
         settings, size = augmentation(self.recipe, epoch), size_at(self.recipe, epoch)
+        kept = self._all(size) if self._keep else None
 
         def make(number: int) -> tuple[Plan, Pool]:
             indices = order[self.starts[number] :][: self.recipe.batch]
             chance = seeded(self.seed, epoch, number)
-            plan = draw_plan(indices, len(self.data), settings, self.data.image_size, chance)
+            plan = draw_plan(indices, len(self.data), settings, size, chance)
             plan = plan.rows(slice(self.rank, None, self.ranks))
-            return (plan, self.pool) if self.pool is not None else self._read(plan)
+            return (plan, kept) if kept is not None else self._read(plan, size)
 
         numbers = range(start, len(self))
-        ready = map(make, numbers) if self.pool is not None else ahead(make, numbers, self.workers)
+        ready = map(make, numbers) if kept is not None else ahead(make, numbers, self.workers)
         for plan, pool in ready:
-            yield render(plan, pool.to(self.device), settings, size)
+            yield render(plan, pool.to(self.device), settings)
 
-    def _read(self, plan: Plan) -> tuple[Plan, Pool]:
+    def _all(self, size: int) -> Pool:
+        """All samples on the device; the smaller they are, the less there is to move in the first epochs."""
+        if size not in self._kept:
+            self._kept = {size: self.data.pool().shrink(size).to(self.device)}
+        return self._kept[size]
+
+    def _read(self, plan: Plan, size: int) -> tuple[Plan, Pool]:
         """A pool of the samples that the plan needs, and the plan with their numbers in it."""
         needed = plan.members[plan.members >= 0].unique()  # sorted
         numbers = torch.searchsorted(needed, plan.members)
         members = torch.where(plan.members >= 0, numbers, -1)
-        return plan._replace(members=members), self.data.pool(needed.tolist())
+        return plan._replace(members=members), self.data.pool(needed.tolist()).shrink(size)
 
 
 def augmentation(recipe: Recipe, epoch: int) -> AugmentSettings:

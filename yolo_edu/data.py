@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+from torchvision.transforms.v2.functional import resize
 from tqdm import tqdm
 
 from yolo_edu.boxes import clip_boxes, cxcywh_to_xyxy, scale_boxes, xyxy_to_cxcywh
@@ -109,6 +110,21 @@ class Pool(NamedTuple):
     boxes: Tensor  # float32 (M, 4) xyxy, pixels of their image
     labels: Tensor  # int64 (M,)
     first: Tensor  # int64 (N + 1,) image i owns the boxes first[i] … first[i + 1] − 1
+
+    @property
+    def size(self) -> int:
+        """S, the long side of the samples in pixels."""
+        return self.images.shape[-1]
+
+    def shrink(self, size: int) -> "Pool":
+        """The same samples with a smaller long side, averaged over what each new pixel covers."""
+        if size == self.size:
+            return self
+        images = [resize(some, [size, size], antialias=True) for some in self.images.split(64)]  # in bounded memory
+        scale = size / self.size
+        # Rounded down: a pixel that lies half outside its image is partly gray.
+        sizes = (self.sizes * scale).floor().long().clamp(min=1)
+        return self._replace(images=torch.cat(images), sizes=sizes, boxes=self.boxes * scale)
 
     def sample(self, index: int) -> Sample:
         """A view of one image with its boxes."""

@@ -51,7 +51,7 @@ def lay_out(members: Tensor, centers: Tensor, pool: Pool) -> Layout:
     before = torch.stack([quadrant % 2 == 0, quadrant < 2], dim=-1)  # left of, above the center
     corner = centers[owner] - sizes * before
     alone = members[owner, 1] < 0
-    middle = pool.images.shape[-1] - (sizes + 1) // 2  # as letterbox does: an odd pixel goes right and below
+    middle = pool.size - (sizes + 1) // 2  # as letterbox does: an odd pixel goes right and below
     return Layout(owner, sample, torch.where(alone[:, None], middle, corner))
 
 
@@ -60,7 +60,7 @@ def scene_labels(layout: Layout, pool: Pool) -> Labels:
     counts = pool.first[layout.sample + 1] - pool.first[layout.sample]
     which = torch.arange(len(counts)).repeat_interleave(counts)  # (M,) row of the layout of each box
     box = torch.arange(len(which)) + (pool.first[layout.sample] - counts.cumsum(0) + counts)[which]
-    double = 2 * pool.images.shape[-1]
+    double = 2 * pool.size
     boxes = clip_boxes(pool.boxes[box] + layout.corner[which].repeat(1, 2), double, double)
     return Labels(boxes, pool.labels[box], layout.owner[which])
 
@@ -73,7 +73,7 @@ def draw_scenes(layout: Layout, count: int, pool: Pool) -> Tensor:
 
 def paste_samples(layout: Layout, count: int, pool: Pool) -> Tensor:
     """Copy each sample onto its canvas, cut at the border: the fastest way on a CPU."""
-    double = 2 * pool.images.shape[-1]
+    double = 2 * pool.size
     canvases = torch.full((count, 3, double, double), GRAY, dtype=torch.uint8)
     rows = torch.stack([layout.owner, layout.sample], dim=-1), pool.sizes[layout.sample], layout.corner
     for b, i, width, height, left, top in torch.cat(rows, dim=-1).tolist():
@@ -85,7 +85,7 @@ def paste_samples(layout: Layout, count: int, pool: Pool) -> Tensor:
 
 def gather_samples(layout: Layout, count: int, pool: Pool) -> Tensor:
     """The same as `paste_samples` in four steps for the whole batch: a GPU would wait for hundreds of pastes."""
-    size, device = pool.images.shape[-1], pool.images.device
+    size, device = pool.size, pool.images.device
     # The numbers of up to four samples a canvas, as (4, B, …); a missing one has no width.
     slot = torch.arange(len(layout.owner)) - torch.searchsorted(layout.owner, layout.owner)
     numbers = torch.zeros(4, count, 5, dtype=torch.int64)
@@ -106,14 +106,14 @@ def gather_samples(layout: Layout, count: int, pool: Pool) -> Tensor:
 # --- warp -----------------------------------------------------------------------------------------------
 
 
-def warp_images(canvases: Tensor, matrices: Tensor, size: int) -> Tensor:
-    """uint8 (B, 3, 2S, 2S) canvases → float (B, 3, size, size) in [0, 1]; bilinear, gray outside.
+def warp_images(canvases: Tensor, matrices: Tensor) -> Tensor:
+    """uint8 (B, 3, 2S, 2S) canvases → float (B, 3, S, S) in [0, 1]; bilinear, gray outside.
 
     Args:
         canvases: the scenes.
         matrices: (B, 2, 3) from canvas to image, both centered at 0 and measured in image sizes.
-        size: of the image in pixels; it shows the same whether S or less.
     """
+    size = canvases.shape[-1] // 2
     inverse = torch.linalg.inv(matrices[:, :, :2])
     # grid_sample wants units of −1 … 1 across each picture: half an S for the image and one S for the canvas.
     theta = torch.cat([inverse / 2, -inverse @ matrices[:, :, 2:]], dim=-1).to(canvases.device, non_blocking=True)
@@ -125,15 +125,15 @@ def warp_images(canvases: Tensor, matrices: Tensor, size: int) -> Tensor:
     return grid_sample(shifted, places, padding_mode="zeros", align_corners=False).add_(GRAY).div_(255)
 
 
-def warp_boxes(boxes: Tensor, matrices: Tensor, canvas_size: int, size: int) -> Tensor:
+def warp_boxes(boxes: Tensor, matrices: Tensor, size: int) -> Tensor:
     """(M, 4) xyxy pixels of the canvas → (M, 4) xyxy pixels of the image, upright, clipped to it.
 
     Args:
-        boxes: on a canvas of side `canvas_size` = 2S.
+        boxes: on a canvas of side 2S.
         matrices: (M, 2, 3) each box's own.
-        size: of the image.
+        size: S, of the image.
     """
-    x0, y0, x1, y1 = (boxes / (canvas_size / 2) - 1).unbind(-1)
+    x0, y0, x1, y1 = (boxes / size - 1).unbind(-1)
     corners = torch.stack([x0, y0, x1, y0, x1, y1, x0, y1], dim=-1).view(-1, 4, 2)
     moved = corners @ matrices[:, :, :2].mT + matrices[:, None, :, 2]
     moved = (moved + 0.5) * size
