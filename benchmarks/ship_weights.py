@@ -17,9 +17,9 @@ from yolo_edu.recipe import Recipe
 from yolo_edu.run import Run
 
 
-def card(name: str, run: Run, recipe: Recipe, epoch: int, size_mb: float, report: Report) -> str:
+def card(name: str, run: Run, recipe: Recipe, metadata: dict, size_mb: float, report: Report) -> str:
     """The model card, Markdown; every number in it was measured or read a moment ago."""
-    _, others = run.read_config()
+    _, options, others = run.read_config()
     rows = "\n".join(f"| {c} | {report.ap50[c]:.3f} | {report.ap[c]:.3f} |" for c in report.ap50)
     changed = ", ".join(
         f"{field.name} {getattr(recipe, field.name)}"
@@ -33,7 +33,8 @@ def card(name: str, run: Run, recipe: Recipe, epoch: int, size_mb: float, report
 | network | {others["model"]["release"]}, depth {others["model"]["depth"]}, width {others["model"]["width"]} |
 | classes | {", ".join(others["model"]["names"])} |
 | data | {Path(others["data"]).name}, split train; measured on val: {report.images} photos, {report.boxes} boxes |
-| recipe | {changed}; best weights at epoch {epoch}; seed {others["seed"]} |
+| recipe | {changed}; best weights at epoch {metadata["epoch"]}; seed {options.seed} |
+| made for | {metadata["image_size"]} px |
 | file | float16, {size_mb:.1f} MB |
 | mAP50 | {report.map50:.3f} |
 | mAP50-95 | {report.map:.3f} |
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("name")
     args = parser.parse_args()
     run = Run(args.run)
-    recipe, others = run.read_config()
+    recipe, _, others = run.read_config()
     metadata = read_metadata(run.best)
     path = WEIGHTS_FOLDER / f"{args.name}.safetensors"
     WEIGHTS_FOLDER.mkdir(exist_ok=True)
@@ -64,10 +65,10 @@ def main() -> None:
     # Read back: the card must describe the rounded weights, not the ones they came from.
     data = DetectionData(read_spec(others["data"]), "val", recipe.image_size)
     model = load_checkpoint(path)
-    report = evaluate(model, data, progress=False)
+    report = evaluate(model, data, size=metadata["image_size"], progress=False)
     save_checkpoint(path, model, metadata | {"map50": report.map50, "map": report.map}, half=True)
     size = path.stat().st_size / 1e6
-    (WEIGHTS_FOLDER / f"{args.name}.md").write_text(card(args.name, run, recipe, metadata["epoch"], size, report))
+    (WEIGHTS_FOLDER / f"{args.name}.md").write_text(card(args.name, run, recipe, metadata, size, report))
     print(report.table())
     print(path.name, f"{size:.1f} MB")
 

@@ -186,7 +186,7 @@ def write(
     _write_whole(out / "data.yaml", yaml.safe_dump(spec, sort_keys=False).encode())
     for split in ("images/train", "images/val", "labels/train", "labels/val"):
         _make_folder(out / split)
-    for index in tqdm(range(images), desc="garden", unit="image"):
+    for index in tqdm(range(images), desc="garden", unit="image", disable=None):
         split = "val" if _is_val(index, val_fraction) else "train"
         picture = out / "images" / split / f"{index:06d}.jpg"
         if picture.exists():
