@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from yolo_edu.recipe import RECIPES, Recipe, rates
+from yolo_edu.recipe import RECIPES, Recipe, rates, size_at
 
 
 def test_the_reference_recipe_is_r7s() -> None:
@@ -45,3 +45,16 @@ def test_decay(schedule: str) -> None:
     for epoch in range(11, 50):
         share = 1 - epoch / 50 if schedule == "linear" else (1 + math.cos(math.pi * epoch / 50)) / 2
         assert rates(recipe, epoch * 20, 20).lr == pytest.approx(0.01 * (share * 0.99 + 0.01))
+
+
+def test_pictures_grow() -> None:
+    recipe = Recipe(epochs=10, image_size=256, growth=((0.3, 0.5), (0.6, 0.7)))
+    assert [size_at(recipe, epoch) for epoch in range(10)] == [128] * 3 + [192] * 3 + [256] * 4  # 179 → 192
+    assert size_at(Recipe(epochs=10, image_size=64, growth=((1.0, 0.1),)), 0) == 32  # never below the stride
+    assert {size_at(Recipe(), epoch) for epoch in range(300)} == {640}
+
+
+def test_the_short_recipe_steps_every_batch() -> None:
+    short = RECIPES["short"]
+    assert {rates(short, iteration, 27).accumulate for iteration in range(0, 27 * short.epochs, 20)} == {1}
+    assert size_at(short, short.epochs - 1) == short.image_size

@@ -7,7 +7,7 @@ import pytest
 
 from yolo_edu.errors import UserError
 from yolo_edu.recipe import RECIPES
-from yolo_edu.run import Run, metrics_line, new_folder
+from yolo_edu.run import Options, Run, metrics_line, new_folder
 
 
 def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
@@ -24,8 +24,24 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_settings_there_and_back(name: str, tmp_path: Path) -> None:
     run = Run(tmp_path)
-    run.write_config(RECIPES[name], seed=3)
-    assert run.read_config() == (RECIPES[name], {"seed": 3})
+    options = Options(seed=3, patience=7, cache=False)
+    run.write_config(RECIPES[name], options, device="cpu")
+    assert run.read_config() == (RECIPES[name], options, {"device": "cpu"})
+
+
+def test_settings_of_another_version_are_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.write_config(RECIPES["short"], Options())
+    run.config.write_text(run.config.read_text().replace('"patience"', '"patients"'))
+    with pytest.raises(UserError, match=r"config\.json: damaged"):
+        run.read_config()
+
+
+def test_sweep_removes_only_what_was_left_unfinished(tmp_path: Path) -> None:
+    for name in (".last.pt.x1y2.unfinished", "last.pt", ".hidden", "notes.unfinished"):
+        (tmp_path / name).write_text("")
+    Run(tmp_path).sweep()
+    assert {path.name for path in tmp_path.iterdir()} == {"last.pt", ".hidden", "notes.unfinished"}
 
 
 def test_the_log_has_a_column_for_everything_seen(tmp_path: Path) -> None:

@@ -144,6 +144,8 @@ def test_patience(spec: DataSpec, tmp_path: Path) -> None:
     best = load_state(run.state)["best_epoch"]
     assert epochs[-1] == best + 6  # the first evaluation at least five epochs later
     assert epochs[-1] < 40
+    resume(run, progress=False)  # measures again, but does not train on
+    assert load_state(run.state)["epoch"] == epochs[-1]
 
 
 def test_numerics_are_measured_once(spec: DataSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

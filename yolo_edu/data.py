@@ -148,13 +148,16 @@ class DetectionData(Dataset[Sample]):
         image_size: long side of the samples in pixels.
         cache: hold the resized images in memory (3 bytes a pixel) instead of reading them each time. None:
             if they fill less than half of the free memory.
+        copies: processes of this machine that read the same and each hold it.
 
     Raises:
         UserError: the split is missing or empty, no image of it has a label file, or some files are bad
             (all of them are named in one message). Without cache a bad image raises when asked for.
     """
 
-    def __init__(self, spec: DataSpec, split: str, image_size: int, cache: bool | None = None) -> None:
+    def __init__(
+        self, spec: DataSpec, split: str, image_size: int, cache: bool | None = None, *, copies: int = 1
+    ) -> None:
         self.names = spec.names
         self.image_size = image_size
         self.images = spec.images(split)
@@ -168,7 +171,7 @@ class DetectionData(Dataset[Sample]):
         self._targets = [target for target in targets if not isinstance(target, UserError)]
         self._pool: Pool | None = None
         free = free_memory()
-        if cache or (cache is None and (free is None or self.bytes < free / 2)):
+        if cache or (cache is None and (free is None or self.bytes * copies < free / 2)):
             pixels = torch.full((len(self), 3, image_size, image_size), GRAY, dtype=torch.uint8)
             places = dict(zip(self.images, pixels.numpy(), strict=True))
             fill = partial(_attempt, partial(self._fill, places))

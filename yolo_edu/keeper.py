@@ -47,6 +47,7 @@ class Keeper:
             command=shlex.join(sys.argv),
         )
         album.show_data(self.run.folder, train_data)
+        write_page(self.run.folder)
 
     def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Pass the batches on, and draw the first ones of the run on their way."""
@@ -85,6 +86,11 @@ class Keeper:
         content["metadata"] = {"epoch": self.training.epoch, "image_size": self.recipe.image_size}
         write_atomically(self.run.state, lambda file: torch.save(content, file))
         self.run.write_log(self.training.history)
+
+    def pause(self) -> None:
+        """Leave a folder that shows how far the run came, for whoever looks at it before it goes on."""
+        album.show_training(self.run.folder, self.training.history)
+        write_page(self.run.folder)
 
     def finish(self) -> Report:
         """Measure the best weights once more and draw everything there is to see."""

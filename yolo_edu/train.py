@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NoReturn
 
 import torch
 from tqdm.asyncio import tqdm as terminal_bar
@@ -74,8 +75,8 @@ def train(
         )
     model.names = spec.names  # weights that start a run bring the names of their own data
     speaking = progress and world.first
-    train_data = DetectionData(spec, "train", recipe.image_size, options.cache)
-    val_data = DetectionData(spec, "val", recipe.image_size, options.cache)
+    train_data = DetectionData(spec, "train", recipe.image_size, options.cache, copies=world.size)
+    val_data = DetectionData(spec, "val", recipe.image_size, options.cache, copies=world.size)
     if speaking and not train_data.cached and options.cache is None:
         print(f"{train_data.bytes / 2**30:.1f} GiB of images do not fit in memory: they are read anew each epoch")
     numerics = world.share(choose_numerics(model, device, options.precision, options.memory_format))
@@ -99,7 +100,7 @@ def train(
     )
     forward = torch.compile(model) if options.compile else model
     anchors = model.detect.anchors.cpu()  # assigning happens where the targets are
-    saved, started, stop = time.monotonic(), time.perf_counter(), False
+    saved, started = time.monotonic(), time.perf_counter()
 
     with (
         interruptible() as interrupted,
@@ -127,9 +128,14 @@ def train(
                 _save_together(training, keeper, world)
                 saved = time.monotonic()
             if leaving:
-                raise KeyboardInterrupt
+                stop_here()
 
-        while training.epoch < recipe.epochs and not stop:
+        def stop_here() -> NoReturn:
+            if keeper:
+                keeper.pause()
+            raise KeyboardInterrupt
+
+        while training.epoch < recipe.epochs and not world.share(_patience_is_over(training, options)):
             started = time.perf_counter()
             bar.set_description(f"epoch {training.epoch + 1}/{recipe.epochs}")
             size = size_at(recipe, training.epoch)
@@ -159,7 +165,7 @@ def train(
             measured = world.share(keeper.evaluate(interrupted) if keeper else {})
             if measured is None:
                 _save_together(training, keeper, world)
-                raise KeyboardInterrupt
+                stop_here()
             training.seconds += time.perf_counter() - started
             training.end_epoch(row | measured)
             if keeper:
@@ -170,11 +176,9 @@ def train(
                     tqdm.write(metrics_line(training.history[-1], recipe.epochs))
                 for callback in callbacks:
                     callback(training)
-            waited = training.epoch - training.best_epoch
-            stop = world.share(bool(measured) and waited >= (options.patience or recipe.epochs))
             if world.any(interrupted())[0]:
-                raise KeyboardInterrupt
-    if stop and speaking and training.epoch < recipe.epochs:
+                stop_here()
+    if speaking and training.epoch < recipe.epochs:
         print(f"no better weights for {options.patience} epochs: stopped after epoch {training.epoch}")
     return keeper.finish() if keeper else None
 
@@ -214,6 +218,13 @@ def _take_up(training: Training[Detector], run: Run) -> None:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         first = str(error).split("\n")[0]
         raise UserError(f"{run.state}: not the state of this run ({first}). Start a new run.") from None
+
+
+def _patience_is_over(training: Training[Detector], options: Options) -> bool:
+    """Asked when an epoch has just been measured: were better weights found too long ago?"""
+    if options.patience is None or not training.history or "map50" not in training.history[-1]:
+        return False
+    return training.epoch - training.best_epoch >= options.patience
 
 
 def _save_together(training: Training[Detector], keeper: Keeper | None, world: World) -> None:

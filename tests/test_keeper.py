@@ -1,0 +1,35 @@
+"""What the first process does beside training, where the tests of whole runs do not look."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from yolo_edu import keeper
+from yolo_edu.data import Batch
+from yolo_edu.keeper import Keeper, spread
+from yolo_edu.run import Run
+
+
+@pytest.mark.parametrize(("length", "count"), [(1, 8), (8, 8), (48, 8), (5, 2), (0, 8)])
+def test_spread(length: int, count: int) -> None:
+    indices = spread(length, count)
+    assert len(indices) == min(length, count) == len(set(indices))
+    assert all(0 <= i < length for i in indices)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "done", "count", "drawn"), [(0, 0, 5, [0, 1, 2]), (0, 2, 3, [2]), (0, 0, 2, [0, 1]), (1, 0, 5, [])]
+)
+def test_the_first_batches_of_a_run_are_drawn_and_none_is_lost(
+    epoch: int, done: int, count: int, drawn: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(keeper.album, "show_batch", lambda folder, number, batch, names: seen.append(number))
+    training = SimpleNamespace(epoch=epoch, batch=done, model=SimpleNamespace(names=("a",)))
+    watching = Keeper(training, Run(tmp_path), None, None, None)  # type: ignore[arg-type]
+    batches = [Batch(torch.full((1,), float(i)), torch.empty(0, 6)) for i in range(count)]
+    passed = list(watching.watch(iter(batches)))
+    assert [id(batch) for batch in passed] == [id(batch) for batch in batches]
+    assert seen == drawn
