@@ -121,19 +121,20 @@ def reached(points: Sequence[Sequence[float]], threshold: float) -> float | None
     return None
 
 
-def compare(runs: Sequence[dict], seconds: float) -> list[dict]:
+def compare(runs: Sequence[dict]) -> list[dict]:
     """For each threshold: seconds of both recipes seed by seed, and how many times sooner `short` was.
 
     Where the reference did not get there in its time, that time stands for it and the ratio is a lower bound.
     """
     table = []
+    ends = [run["points"][-1][0] for run in runs if run["recipe"] == "reference"]
     for threshold in THRESHOLDS:
         times = {
             name: [reached(run["points"], threshold) for run in runs if run["recipe"] == name]
             for name in ("reference", "short")
         }
-        pairs = zip(times["reference"], times["short"], strict=True)
-        ratios = [(slow or seconds) / quick for slow, quick in pairs if quick is not None]
+        pairs = zip(times["reference"], ends, times["short"], strict=True)
+        ratios = [(slow or end) / quick for slow, end, quick in pairs if quick is not None]
         table.append(
             {
                 "map50": threshold,
@@ -206,7 +207,7 @@ def main() -> None:
                 if process.returncode:
                     sys.exit(f"a run ended with status {process.returncode}")
                 runs.append(json.loads(text.splitlines()[-1]))
-            table = compare(runs, args.seconds)
+            table = compare(runs)
             content = {
                 "machine": describe(CPU) | {"threads_of_each_run": threads},
                 "data": args.data,
