@@ -66,13 +66,13 @@ def test_everything_a_run_shows(folder: Path, data: DetectionData) -> None:
     report, samples, found = measured()
     album.show_report(folder, report, NAMES, samples, found)
     write_page(folder)
-    pictures = {"labels", "results", "detections", "pr_curve", "f1_curve", "confusion"}
-    batches = {"train_batch0.jpg", "train_batch1.jpg"}
-    names = {f"{name}.png" for name in pictures} | batches | {"metrics.json", "report.html"}
+    pictures = {"labels", "results", "pr_curve", "f1_curve", "confusion"}
+    photos = {"train_batch0.jpg", "train_batch1.jpg", "detections.jpg"}
+    names = {f"{name}.png" for name in pictures} | photos | {"metrics.json", "report.html"}
     assert {path.name for path in folder.iterdir()} == names  # no temporary file is left
     for name in pictures:
         assert_opens(folder / f"{name}.png", "PNG")
-    for name in batches:
+    for name in photos:
         assert_opens(folder / name, "JPEG")
     assert "(yet)" not in (folder / "report.html").read_text(encoding="utf-8")
     assert plt.get_fignums() == opened
@@ -116,3 +116,10 @@ def test_a_batch_of_half_precision(folder: Path) -> None:
     batch = Batch(torch.rand(2, 3, 32, 32).half(), torch.tensor([[0, 0, 0.5, 0.5, 0.5, 0.5]]).half())
     album.show_batch(folder, 0, batch, NAMES)
     assert_opens(folder / "train_batch0.jpg", "JPEG")
+
+
+@pytest.mark.parametrize(("length", "count"), [(1, 8), (8, 8), (48, 8), (5, 2), (0, 8)])
+def test_spread(length: int, count: int) -> None:
+    indices = album.spread(length, count)
+    assert len(indices) == min(length, count) == len(set(indices))
+    assert all(0 <= i < length for i in indices)

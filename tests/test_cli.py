@@ -56,8 +56,13 @@ def test_train_test_detect(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert str(tmp_path / "one/report.html") in out
     assert best.is_file()
 
-    assert main(["test", "--weights", str(best), "--data", data, "--task", "val"]) == 0
+    command = ["test", "--weights", str(best), "--data", data, "--task", "val"]
+    assert main([*command, "--project", str(tmp_path / "tests"), "--name", "val"]) == 0
     assert "AP50-95" in capsys.readouterr().out
+    drawn = {path.name for path in (tmp_path / "tests/val").iterdir()}
+    assert drawn == {"pr_curve.png", "f1_curve.png", "confusion.png", "detections.jpg", "metrics.json"}
+    assert main([*command, "--no-plots", "--project", str(tmp_path / "none")]) == 0
+    assert not (tmp_path / "none").exists()
 
     source, output = folder / "garden/images/val", tmp_path / "found"
     assert main(["detect", "--weights", str(best), "--source", str(source), "--output", str(output)]) == 0

@@ -8,15 +8,8 @@ import torch
 
 from yolo_edu import keeper
 from yolo_edu.data import Batch
-from yolo_edu.keeper import Keeper, spread
+from yolo_edu.keeper import Keeper
 from yolo_edu.run import Run
-
-
-@pytest.mark.parametrize(("length", "count"), [(1, 8), (8, 8), (48, 8), (5, 2), (0, 8)])
-def test_spread(length: int, count: int) -> None:
-    indices = spread(length, count)
-    assert len(indices) == min(length, count) == len(set(indices))
-    assert all(0 <= i < length for i in indices)
 
 
 @pytest.mark.parametrize(

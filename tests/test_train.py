@@ -74,7 +74,7 @@ def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Drawing takes longer than all these tiny networks' training; one test looks at the pictures."""
     if "pictures" in request.keywords:
         return
-    for name in ("album.show_data", "album.show_batch", "album.show_training", "album.show_report", "write_page"):
+    for name in ("album.show_data", "album.show_batch", "album.show_training", "album.show_evaluation", "write_page"):
         monkeypatch.setattr(f"yolo_edu.keeper.{name}", lambda *args: None)
 
 

@@ -16,13 +16,15 @@ from yolo_edu.charts import confidence_chart, confusion_chart, label_chart, prec
 from yolo_edu.checkpoint import write_atomically
 from yolo_edu.data import Batch, DetectionData, Sample
 from yolo_edu.draw import batch_chart, side_by_side
-from yolo_edu.evaluate import Report
+from yolo_edu.evaluate import Report, detect
 from yolo_edu.metrics import CONFIDENCES
+from yolo_edu.model import Detector
 from yolo_edu.nms import Detections
 from yolo_edu.page import BATCHES, CONFUSION, DETECTIONS, F1_CURVE, LABELS, METRICS, PR_CURVE, RESULTS
 from yolo_edu.recipe import Row
 
 DPI = 120
+SHOWN_PHOTOS = 8  # with truth and detections
 
 
 def show_data(folder: Path, data: DetectionData) -> None:
@@ -62,6 +64,19 @@ def show_report(
     _save(precision_recall_chart(report.precision_at_recall, names), folder / PR_CURVE)
     _save(confidence_chart(report.curves, names, report.confidence), folder / F1_CURVE)
     _save(confusion_chart(report.confusion, names), folder / CONFUSION)
+
+
+def show_evaluation(folder: Path, model: Detector, data: DetectionData, size: int, report: Report) -> None:
+    """`show_report` with some photos of the data and what the model finds in them at this size in pixels."""
+    samples = [data[i] for i in spread(len(data), SHOWN_PHOTOS)]
+    found = detect(model, [sample.image for sample in samples], size=size)
+    show_report(folder, report, model.names, samples, found)
+
+
+def spread(length: int, count: int) -> list[int]:
+    """At most `count` indices, evenly spread over `range(length)`."""
+    count = min(count, length)
+    return [(2 * i + 1) * length // (2 * count) for i in range(count)]
 
 
 def metrics(report: Report, names: Sequence[str]) -> dict[str, Any]:

@@ -5,26 +5,26 @@ Flags keep the names of the article's era; each command only collects arguments 
 
 import argparse
 import dataclasses
-import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from yolo_edu import __version__, garden
+from yolo_edu import garden
+from yolo_edu.album import show_evaluation
 from yolo_edu.anchors import default_anchors, evolve, fit
 from yolo_edu.assets import sample_data
-from yolo_edu.cfg import ALIASES, MODELS, build_model, model_from_cfg
+from yolo_edu.cfg import build_model, model_from_cfg
 from yolo_edu.checkpoint import load_checkpoint, read_metadata
 from yolo_edu.data import DataSpec, DetectionData, read_spec
 from yolo_edu.distributed import joined, own_device
 from yolo_edu.errors import UserError
 from yolo_edu.evaluate import Report, evaluate
-from yolo_edu.hardware import FORMATS, PRECISIONS, usable_device
+from yolo_edu.flags import Command, parser
+from yolo_edu.hardware import usable_device
 from yolo_edu.lint import lint
 from yolo_edu.lint import summary as data_summary
 from yolo_edu.loggers import tensorboard
@@ -104,6 +104,10 @@ def _test(args: argparse.Namespace) -> int:
     data = DetectionData(read_spec(args.data or sample_data()), args.task, size)
     report = evaluate(model, data, batch_size=args.batch_size, confidence=args.conf_thres, iou=args.iou_thres)
     print(report.table())
+    if args.plots:
+        folder = new_folder(Path(args.project), args.name)
+        show_evaluation(folder, model, data, size, report)
+        print(f"curves, confusion and detections: {folder}")
     return 0
 
 
@@ -178,114 +182,20 @@ def _anchors(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("yolo-edu", description="YOLOv5 from the inside.")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
-        sub.set_defaults(run=run)
-        return sub
-
-    sub = command("train", _train, "train a detector on a data set YAML")
-    sub.add_argument("--data", type=Path, help="data set YAML; default: the shipped cards")
-    sub.add_argument("--model", default="yolov5n", help=f"from scratch: {', '.join([*ALIASES, *MODELS])}")
-    sub.add_argument("--cfg", type=Path, help="model YAML in the official format, instead of --model")
-    sub.add_argument("--weights", type=Path, help="start from this checkpoint")
-    sub.add_argument("--recipe", choices=RECIPES, default="short", help="settings to start from")
-    sub.add_argument("--epochs", type=int, help="instead of the recipe's")
-    sub.add_argument("--batch-size", "--batch", type=int, help="instead of the recipe's")
-    sub.add_argument("--img-size", "--img", type=int, help="training size in pixels, instead of the recipe's")
-    sub.add_argument("--lr", type=float, help="learning rate, instead of the recipe's")
-    sub.add_argument("--seed", type=_at_least(0, 2**40), default=0, help="of weights, order and augmentation")
-    sub.add_argument("--evaluate-every", type=_at_least(1), help="epochs; default: about 20 times in the run")
-    sub.add_argument("--patience", type=_at_least(1), help="stop after so many epochs without better weights")
-    sub.add_argument(
-        "--save-minutes", type=float, default=10, help="save inside long epochs this often; 0: after every step"
-    )
-    sub.add_argument("--precision", choices=["auto", *PRECISIONS], default="auto", help="auto: measured on a CPU")
-    sub.add_argument("--memory-format", choices=["auto", *FORMATS], default="auto", help="likewise")
-    sub.add_argument(
-        "--cache",
-        "--cache-images",
-        action=argparse.BooleanOptionalAction,
-        help="hold all images in memory; default: if they fit",
-    )
-    sub.add_argument("--workers", type=_at_least(1), default=2, help="threads that read ahead without a cache")
-    sub.add_argument("--compile", action="store_true", help="torch.compile: slow start, faster steps")
-    sub.add_argument("--deterministic", action="store_true", help="same bits every time on a GPU too, slower")
-    sub.add_argument("--device", help="cpu, cuda, cuda:1 …; default: a GPU where there is one")
-    sub.add_argument("--project", default="runs/train", help="folder of the run folders")
-    sub.add_argument("--name", default="exp", help="name of the run folder")
-    sub.add_argument("--resume", metavar="FOLDER", help="continue this run; other settings are the run's own")
-
-    sub = command("test", _test, "measure a checkpoint on a split of a data set")
-    _weights(sub)
-    sub.add_argument("--data", type=Path, help="data set YAML; default: the shipped cards")
-    sub.add_argument("--task", choices=["train", "val", "test"], default="val", help="split")
-    sub.add_argument("--batch-size", "--batch", type=int, default=32)
-    sub.add_argument("--conf-thres", type=float, default=0.001)
-    sub.add_argument("--iou-thres", type=float, default=0.6, help="of non-maximum suppression")
-
-    sub = command("detect", _detect, "find objects in an image, a folder, a video or a webcam")
-    _weights(sub)
-    sub.add_argument("--source", required=True, help="image, folder, pattern, video, or a camera's number")
-    sub.add_argument("--output", default="runs/detect/exp", help="folder for pictures, text and JSON")
-    sub.add_argument("--conf-thres", type=float, default=0.25)
-    sub.add_argument("--iou-thres", type=float, default=0.45, help="of non-maximum suppression")
-    sub.add_argument("--classes", type=int, nargs="+", help="only these class numbers")
-    sub.add_argument("--agnostic-nms", action="store_true", help="suppress across classes")
-    sub.add_argument("--save-txt", action=argparse.BooleanOptionalAction, default=True, help="a label file a picture")
-    sub.add_argument("--view-img", action="store_true", help="not possible here; says what to do instead")
-
-    sub = command("summary", _summary, "print a network: rows, parameters, layers")
-    sub.add_argument("name", help=", ".join([*ALIASES, *MODELS]))
-    sub.add_argument("--classes", type=_at_least(1), default=80)
-    sub.add_argument("--img-size", type=int, default=640, help="for shapes and FLOPs")
-    view = sub.add_mutually_exclusive_group()
-    view.add_argument("--printout", action="store_true", help="the modules, as the article prints them")
-    view.add_argument("--table", action="store_true", help="every parameter tensor, as the article's table")
-    view.add_argument("--layers", action="store_true", help="row by row: shapes, strides, FLOPs (default)")
-    view.add_argument("--torchinfo", action="store_true", help="torchinfo's view")
-
-    sub = command("garden", _garden, "draw the procedural five-class data set")
-    sub.add_argument("--images", type=int, default=1000)
-    sub.add_argument("--out", type=Path, required=True)
-    sub.add_argument("--level", choices=garden.LEVELS, default="easy")
-    sub.add_argument("--size", type=int, default=320, help="side of the pictures in pixels")
-    sub.add_argument("--seed", type=int, default=0)
-
-    sub = command("lint", _lint, "check a data set: every fault with file, line and fix")
-    sub.add_argument("data", type=Path, help="data set YAML")
-
-    sub = command("anchors", _anchors, "how well the anchors fit a data set's boxes, and which would fit better")
-    sub.add_argument("data", type=Path, help="data set YAML")
-    sub.add_argument("--img-size", "--img", type=int, default=640, help="training size in pixels")
-    sub.add_argument("--seed", type=int, default=0, help="of the search")
-    return parser
-
-
-def _at_least(low: int, high: float = math.inf) -> Callable[[str], int]:
-    def integer(text: str) -> int:
-        if not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not in {low} … {high}")
-        return int(text)
-
-    return integer
-
-
-def _weights(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--weights", type=Path, required=True, help="checkpoint: ours or an official .pt")
-    sub.add_argument("--img-size", "--img", type=int, help="in pixels; default: the size it was trained at")
-    sub.add_argument("--device", help="cpu, cuda, …")
+COMMANDS: dict[str, Command] = {
+    "train": _train,
+    "test": _test,
+    "detect": _detect,
+    "summary": _summary,
+    "garden": _garden,
+    "lint": _lint,
+    "anchors": _anchors,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 for success, 1 for faults found, 2 for unusable input, 130 after Ctrl-C."""
-    args = _parser().parse_args(argv)
+    args = parser(COMMANDS).parse_args(argv)
     try:
         return int(args.run(args))
     except UserError as error:

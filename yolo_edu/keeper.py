@@ -9,7 +9,7 @@ import torch
 from yolo_edu import album
 from yolo_edu.checkpoint import FORMAT, describe, load_checkpoint, read_metadata, save_checkpoint, write_atomically
 from yolo_edu.data import Batch, DataSpec, DetectionData
-from yolo_edu.evaluate import Report, detect, evaluate
+from yolo_edu.evaluate import Report, evaluate
 from yolo_edu.fit import Training
 from yolo_edu.model import Detector
 from yolo_edu.page import write_page
@@ -17,7 +17,6 @@ from yolo_edu.recipe import Recipe, Row, size_at
 from yolo_edu.run import Options, Run
 
 SHOWN_BATCHES = 3  # training batches whose pictures a run folder keeps
-SHOWN_PHOTOS = 8  # validation photos with truth and detections
 
 
 class Keeper:
@@ -98,15 +97,7 @@ class Keeper:
         best = load_checkpoint(self.run.best).to(next(self.training.model.parameters()).device)
         size = read_metadata(self.run.best)["image_size"]
         report = evaluate(best, data, size=size, progress=False)
-        samples = [data[i] for i in spread(len(data), SHOWN_PHOTOS)]
-        found = detect(best, [sample.image for sample in samples], size=size)
         album.show_training(folder, self.training.history)
-        album.show_report(folder, report, best.names, samples, found)
+        album.show_evaluation(folder, best, data, size, report)
         write_page(folder)
         return report
-
-
-def spread(length: int, count: int) -> list[int]:
-    """At most `count` indices, evenly spread over `range(length)`."""
-    count = min(count, length)
-    return [(2 * i + 1) * length // (2 * count) for i in range(count)]
