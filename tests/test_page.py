@@ -161,7 +161,7 @@ def test_numbers(run: Run) -> None:
         ["mAP50", "0.9", "–"],
         ["mAP50-95", "0.7", "–"],
     ]
-    assert "4 of 100 epochs" in page.text
+    assert f"4 of {RECIPES['short'].epochs} epochs" in page.text
     for row in (["augment.scale", "0.4"], ["optimizer", "adamw"], ["patience", "not set"], ["device", "cpu"]):
         assert row in page.rows
 
