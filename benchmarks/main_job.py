@@ -8,6 +8,7 @@ The data are the shipped cards, or the easy garden, drawn for the occasion.
 import argparse
 import csv
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -38,8 +39,7 @@ def data_path(name: str) -> Path:
     """The YAML of the data set; the garden is drawn if it is not there yet."""
     if name == "cards":
         return sample_data()
-    folder = Path("runs/garden_easy")
-    return folder / "data.yaml" if folder.exists() else write(folder, GARDEN_IMAGES, size=256, level="easy")
+    return write(Path("runs/garden_easy"), GARDEN_IMAGES, size=256, level="easy")  # what is drawn already is kept
 
 
 def main() -> None:
@@ -50,12 +50,14 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.run
     if folder is None:
-        yolo_edu(["train", "--data", str(data_path(args.data)), "--name", f"main_job_{args.data}", *EPOCHS[args.data]])
+        command = ["train", "--data", str(data_path(args.data)), "--name", f"main_job_{args.data}", *EPOCHS[args.data]]
+        if status := yolo_edu(command):
+            sys.exit(status)
         folder = max(Path("runs/train").glob(f"main_job_{args.data}*"), key=lambda path: path.stat().st_mtime)
     points = reached(Run(folder))
     recipe, options, _ = Run(folder).read_config()
     content = {
-        "command": " ".join(["yolo-edu train --data", args.data, *EPOCHS[args.data]]),
+        "command": " ".join(["python benchmarks/main_job.py --data", args.data]),
         "machine": describe(torch.device("cpu")),
         "precision": options.precision,
         "memory_format": options.memory_format,

@@ -238,8 +238,8 @@ def one_step(setup: Setup, way: Way, number: int, mark: Mark) -> None:
         number: of the step, decides the photos.
         mark: told the names of `STAGES` as they end.
     """
-    training, recipe, device, pool = setup.training, setup.recipe, setup.device, setup.batches.pool
-    assert pool is not None
+    training, recipe, device = setup.training, setup.recipe, setup.device
+    pool = setup.batches.samples(recipe.image_size)
     count = len(setup.data)
     indices = [(number * recipe.batch + i) % count for i in range(recipe.batch)]
     plan = draw_plan(indices, count, recipe.augment, recipe.image_size, torch.Generator().manual_seed(number))

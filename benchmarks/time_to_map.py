@@ -2,7 +2,7 @@
 
 Both train the same network from the same random weights on the same data with this module's own engine, side by
 side: two processes at the same time with half of the cores each, so whatever else the machine does slows both.
-Each gets the same wall time and as many epochs as fit into it; its schedule ends when the time does. Seconds
+Each gets about the same wall time: as many epochs as fit into it by a measurement beforehand. Seconds are real, and
 count from the call of `train`: reading files, evaluations and saving are in them.
 
     python benchmarks/time_to_map.py [--data cards|garden] [--seconds 900] [--seeds 3]
@@ -75,7 +75,7 @@ def epochs_within(seconds: float, recipe: Recipe, yaml: Path, numerics: Numerics
         for _ in range(2):  # the first one prepares the kernels
             start = time.perf_counter()
             fit_epoch(training, batches.epoch(0), len(batches), loss, timed, device=CPU, numerics=numerics)
-            training.batch = 0
+            training.batch, training.last_step = 0, -1
             costs[size] = time.perf_counter() - start
     start = time.perf_counter()
     evaluate(training.ema.model, val, progress=False)
@@ -101,7 +101,7 @@ def one_run(name: str, yaml: Path, seed: int, seconds: float, numerics: Numerics
         if "map50" in row:
             points.append((round(time.perf_counter() - start, 1), round(row["map50"], 4), round(row["map"], 4)))
 
-    options = Options(seed, max(recipe.epochs // EVALUATIONS, 1), None, 10, *numerics)
+    options = Options(seed, -(-recipe.epochs // EVALUATIONS), None, 10, *numerics)
     with tempfile.TemporaryDirectory() as folder:
         train(spec, model, recipe, Run(Path(folder)), options, callbacks=[watch], progress=False)
     return {"recipe": name, "seed": seed, "epochs": recipe.epochs, "points": points}
@@ -134,7 +134,7 @@ def compare(runs: Sequence[dict]) -> list[dict]:
             for name in ("reference", "short")
         }
         pairs = zip(times["reference"], ends, times["short"], strict=True)
-        ratios = [(slow or end) / quick for slow, end, quick in pairs if quick is not None]
+        ratios = [(slow or end) / quick if quick else 0.0 for slow, end, quick in pairs]
         table.append(
             {
                 "map50": threshold,

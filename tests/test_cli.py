@@ -12,6 +12,7 @@ from yolo_edu.assets import sample_data
 from yolo_edu.cfg import ALIASES, MODELS
 from yolo_edu.checkpoint import save_checkpoint
 from yolo_edu.cli import main
+from yolo_edu.fit import Spoiled
 from yolo_edu.model import YOLOv5v6
 
 
@@ -104,6 +105,8 @@ def test_lint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["test", "--weights", "TINY", "--data", "DATA", "--device", "abacus"], "--device abacus"),
         (["train", "--data", "DATA", "--weights", "OFFICIAL80"], "knows"),
         (["train", "--resume", "nowhere"], "not a run folder"),
+        (["train", "--resume", "RUN", "--epochs", "9"], "--epochs cannot be changed while resuming"),
+        (["train", "--resume", "RUN", "--img-size", "64"], "--img-size cannot be changed"),
         (["detect", "--weights", "TINY", "--source", "nowhere.jpg"], "nowhere.jpg"),
         (["garden", "--images", "0", "--out", "OUT"], "images"),
     ],
@@ -117,6 +120,7 @@ def test_mistakes(
         "OFFICIAL80": tmp_path / "other.safetensors",
         "TINY": folder / "tiny.safetensors",
         "OUT": tmp_path / "out",
+        "RUN": tmp_path / "run",
     }
     assert main([str(places.get(word, word)) for word in command]) == 2
     error = capsys.readouterr().err
@@ -131,3 +135,31 @@ def test_anchors(capsys: pytest.CaptureFixture[str]) -> None:
     assert after > before  # nine anchors for 342 boxes of cards: better than COCO's
     rows = yaml.safe_load(out[out.index("anchors:  #") :])["anchors"]
     assert [len(row) for row in rows] == [6, 6, 6]
+
+
+def test_ctrl_c_before_anything_is_saved(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not there cannot be continued, and is not promised."""
+
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("yolo_edu.train.choose_numerics", interrupted)
+    command = ["train", "--data", str(folder / "garden/data.yaml"), "--project", str(tmp_path), "--img-size", "64"]
+    assert main(command) == 130
+    out = capsys.readouterr().out
+    assert "nothing was saved yet" in out
+    assert "--resume" not in out
+
+
+def test_a_spoiled_run_is_not_to_be_resumed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoiled(*args: object, **options: object) -> None:
+        raise Spoiled("epoch 1: the loss is not a number any more")
+
+    monkeypatch.setattr("yolo_edu.train.fit_epoch", spoiled)
+    command = ["train", "--data", str(folder / "garden/data.yaml"), "--project", str(tmp_path), "--img-size", "64"]
+    assert main([*command, "--precision", "float32", "--memory-format", "contiguous"]) == 2
+    assert "--resume" not in capsys.readouterr().err

@@ -319,3 +319,12 @@ def test_a_shrunken_pool_shows_the_same(tmp_path: Path) -> None:
     assert inner.max() < 12  # the filter reaches a little further than the four pixels
     third = pool.shrink(13)
     assert third.sizes.tolist() == [[13, 9], [13, 9]]  # 9.75 rows: the tenth is partly gray
+
+
+def test_a_cache_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = read_spec(make_data(tmp_path, {"a": "", "b": ""}))
+    monkeypatch.setattr("yolo_edu.data.free_memory", lambda: 3 * 2 * 40 * 40)  # just enough for the two
+    assert DetectionData(spec, "train", 40, cache=True).cached
+    assert not DetectionData(spec, "train", 40).cached  # half of what is free is for other things
+    with pytest.raises(UserError, match="Leave the cache out"):
+        DetectionData(spec, "train", 40, cache=True, copies=2)

@@ -15,7 +15,7 @@ from torch import nn
 from yolo_edu import garden
 from yolo_edu.batches import Batches
 from yolo_edu.data import DetectionData, read_spec
-from yolo_edu.distributed import ALONE, SyncedBatchNorm, World, joined, synchronize_batchnorm
+from yolo_edu.distributed import ALONE, SyncedBatchNorm, World, joined, own_device, synchronize_batchnorm
 from yolo_edu.errors import UserError
 from yolo_edu.fit import Training, fit_epoch
 from yolo_edu.loss import detection_loss
@@ -174,6 +174,25 @@ def test_alone() -> None:
     model = tiny(YOLOv5v6)
     synchronize_batchnorm(model, ALONE, CPU)
     assert not any(isinstance(m, SyncedBatchNorm) for m in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("asked", "rank", "device"),
+    [
+        ("cpu", "3", "cpu"),
+        ("cuda", "3", "cuda:3"),
+        ("cuda:1", "3", "cuda:3"),
+        ("cuda:1", None, "cuda:1"),
+        (None, "3", "cpu"),
+    ],
+)
+def test_own_device(asked: str | None, rank: str | None, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several GPUs each process takes its own, whatever was asked for."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert own_device(asked) == device
 
 
 def test_half_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

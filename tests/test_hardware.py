@@ -1,5 +1,7 @@
 """Choosing a device and how to calculate on it; memory."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -193,3 +195,14 @@ def test_memory_is_given_back_after_the_failed_step_is_gone(monkeypatch: pytest.
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(Held.living > 0))
     assert batch_that_fits(step, 16) == 2
     assert alive == [False, False]
+
+
+def test_a_container_s_own_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolo_edu.hardware.CGROUP", tmp_path)
+    without = free_memory()
+    assert without is not None
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory() > 4000
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert free_memory() == 4000

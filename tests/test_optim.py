@@ -51,7 +51,7 @@ def test_ema_follows_its_formula() -> None:
         ema.update(model)
         decay = 0.9999 * (1 - math.exp(-step / 2000))
         for name, x in model.state_dict().items():
-            expected[name] = decay * expected[name] + (1 - decay) * x if x.is_floating_point() else x.double()
+            expected[name] = decay * expected[name] + (1 - decay) * x if x.is_floating_point() else expected[name]
     for name, x in ema.model.state_dict().items():
         torch.testing.assert_close(x.double(), expected[name], rtol=1e-5, atol=1e-6)
     assert not any(p.requires_grad for p in ema.model.parameters())
@@ -68,3 +68,24 @@ def test_ema_decay_check_vectors() -> None:
         ema.updates = updates - 1
         ema.update(zero)
         assert ema.model.weight.item() == pytest.approx(decay, abs=1e-6)
+
+
+def test_sgd_starts_without_momentum_whatever_lies_in_memory() -> None:
+    """A first step that float16's scaler skips must leave zeros behind, and a real one the plain gradient."""
+    model = torch.nn.Linear(3, 2)
+    optimizer = build_optimizer(model, RECIPES["reference"])
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, float("inf"))
+    optimizer.grad_scale, optimizer.found_inf = None, torch.ones(())  # type: ignore[attr-defined]  # as GradScaler does
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizer.step()
+    del optimizer.grad_scale, optimizer.found_inf  # type: ignore[attr-defined]
+    assert all(torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
+    assert all((state["momentum_buffer"] == 0).all() for state in optimizer.state.values())
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for state in optimizer.state.values():  # weight decay adds a little
+        torch.testing.assert_close(
+            state["momentum_buffer"], torch.ones_like(state["momentum_buffer"]), rtol=0.01, atol=0
+        )

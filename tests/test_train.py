@@ -19,6 +19,7 @@ from yolo_edu.data import DataSpec, read_spec
 from yolo_edu.errors import UserError
 from yolo_edu.fit import Training
 from yolo_edu.hardware import Numerics
+from yolo_edu.keeper import Keeper
 from yolo_edu.loss import Loss, detection_loss
 from yolo_edu.model import Detector, YOLOv5, YOLOv5v6
 from yolo_edu.recipe import RECIPES, Recipe
@@ -97,7 +98,7 @@ def test_a_run_leaves_everything_behind(spec: DataSpec, tmp_path: Path) -> None:
     assert 0 <= report.map50 <= 1
     best = load_checkpoint(run.best)
     assert best.names == spec.names
-    assert read_metadata(run.best)["image_size"] == 64
+    assert read_metadata(run.best)["image_size"] == read_metadata(run.state)["image_size"] == 64
     assert type(load_checkpoint(run.state)) is YOLOv5v6
     recipe, options, others = run.read_config()
     assert recipe == TINY
@@ -266,6 +267,51 @@ def test_resuming_what_is_no_run(tmp_path: Path, spec: DataSpec) -> None:
     run.state.unlink()
     with pytest.raises(UserError, match=r"last\.pt: no such file"):
         resume(run, progress=False)
+
+
+def test_resuming_with_a_smaller_batch(spec: DataSpec, tmp_path: Path) -> None:
+    """Other batches, so the broken epoch starts again, and the iteration of the last step is one of the new count."""
+    run = run_in(tmp_path)
+
+    def interrupt(training: Training[Detector]) -> None:
+        if training.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        start(spec, run, callbacks=[interrupt])
+    before = load_state(run.state)
+    assert (before["epoch"], before["batch"], before["count"], before["last_step"]) == (2, 1, 3, 6)
+    resume(run, batch=6, progress=False)
+    after = load_state(run.state)
+    assert (after["epoch"], after["count"]) == (4, 2)
+    # batches of six no longer need two for a step of four images: every batch steps
+    assert after["ema_updates"] == before["ema_updates"] + 2 * 2
+    recipe, _, _ = run.read_config()
+    assert recipe.batch == 6
+
+
+def test_a_run_with_float16_goes_on_without_a_gpu(spec: DataSpec, tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    start(spec, run, replace(TINY, epochs=1))
+    recipe, options, others = run.read_config()
+    run.write_config(replace(recipe, epochs=2), replace(options, precision="float16"), **others)
+    resume(run, device="cpu", progress=False)
+    assert load_state(run.state)["epoch"] == 2
+
+
+def test_short_epochs_are_not_all_saved(spec: DataSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four quick epochs, measured at 3 and 4: a GPU would spend its time on saving otherwise."""
+    saved = []
+    monkeypatch.setattr("yolo_edu.train.SAVE_SECONDS", 1e9)
+    real = Keeper.save
+
+    def save(keeper: Keeper) -> None:
+        saved.append((keeper.training.epoch, keeper.training.batch))
+        real(keeper)
+
+    monkeypatch.setattr(Keeper, "save", save)
+    start(spec, run_in(tmp_path), options=replace(EXACT, evaluate_every=3))
+    assert saved == [(0, 0), (2, 3), (3, 0), (3, 3), (4, 0)]  # at the start, before and after each evaluation
 
 
 def test_resuming_a_finished_run_changes_nothing(spec: DataSpec, tmp_path: Path) -> None:

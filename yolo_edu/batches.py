@@ -59,7 +59,7 @@ class Batches:
         if min(recipe.batch, len(data)) < ranks:
             raise UserError(
                 f"{len(data)} image(s) in batches of {recipe.batch} cannot be shared by {ranks} processes. "
-                "Use fewer processes, or more images."
+                f"Use fewer processes, or {'more images' if len(data) < ranks else 'a larger --batch-size'}."
             )
         self.starts = range(0, len(data), recipe.batch)
         if len(data) - self.starts[-1] < ranks:
@@ -77,7 +77,7 @@ class Batches:
         """
         order = torch.randperm(len(self.data), generator=seeded(self.seed, epoch)).tolist()
         settings, size = augmentation(self.recipe, epoch), size_at(self.recipe, epoch)
-        kept = self._all(size) if self._keep else None
+        kept = self.samples(size) if self._keep else None
 
         def make(number: int) -> tuple[Plan, Pool]:
             indices = order[self.starts[number] :][: self.recipe.batch]
@@ -91,7 +91,7 @@ class Batches:
         for plan, pool in ready:
             yield render(plan, pool.to(self.device), settings)
 
-    def _all(self, size: int) -> Pool:
+    def samples(self, size: int) -> Pool:
         """All samples on the device; the smaller they are, the less there is to move in the first epochs."""
         if size not in self._kept:
             self._kept = {size: self.data.pool().shrink(size).to(self.device)}

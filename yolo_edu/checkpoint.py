@@ -145,9 +145,13 @@ def load_checkpoint(path: str | Path) -> Detector:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What `save_checkpoint` was given as metadata; {} for files of other kinds."""
+    """What was saved with the weights: epoch, image_size in pixels …; {} for files of other kinds."""
     header = _safetensors_header(Path(path))
-    return _json(header, "metadata", Path(path)) if header and "metadata" in header else {}
+    if header is not None:
+        return _json(header, "metadata", Path(path)) if "metadata" in header else {}
+    content = load_state(path, shells=True)  # a run's last.pt, or an official file
+    metadata = content.get("metadata")
+    return metadata if content.get("format") == FORMAT and isinstance(metadata, dict) else {}
 
 
 def load_state(path: str | Path, *, shells: bool = False) -> dict[str, Any]:

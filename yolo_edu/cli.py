@@ -23,6 +23,7 @@ from yolo_edu.data import DataSpec, DetectionData, read_spec
 from yolo_edu.distributed import joined, own_device
 from yolo_edu.errors import UserError
 from yolo_edu.evaluate import Report, evaluate
+from yolo_edu.fit import Spoiled
 from yolo_edu.flags import Command, parser
 from yolo_edu.hardware import usable_device
 from yolo_edu.lint import lint
@@ -38,13 +39,15 @@ from yolo_edu.train import resume, train
 
 
 def _train(args: argparse.Namespace) -> int:
-    device = usable_device(args.device or own_device())
+    device = usable_device(own_device(args.device))
     with joined(device) as world:
         start: Callable[..., Report | None]
         if args.resume:
             run = Run(Path(args.resume))
+            _nothing_else_changes(args)
             # Alone, a run goes on where it was: another device would not end in the same bits.
-            start = partial(resume, run, device=device if args.device or world.size > 1 else None)
+            elsewhere = device if args.device or world.size > 1 else None
+            start = partial(resume, run, device=elsewhere, batch=args.batch_size)
         else:
             spec, model, recipe = _to_train(args)
             run = Run(world.share(new_folder(Path(args.project), args.name) if world.first else Path()))
@@ -52,23 +55,45 @@ def _train(args: argparse.Namespace) -> int:
             start = partial(train, spec, model, recipe, run, options, device=device)
         if world.first:
             print(f"run folder: {run.folder}")
-        again = f"yolo-edu train --resume {shlex.quote(str(run.folder))}"
+        command = "yolo-edu train" if world.size == 1 else f"torchrun --nproc_per_node {world.size} -m yolo_edu.train"
+        again = f"{command} --resume {shlex.quote(str(run.folder))}"
         logger = tensorboard(run.folder) if world.first else None
         try:
             report = start(world=world, callbacks=[logger] if logger else [])
         except KeyboardInterrupt:
             if world.first:
-                print(f"\ninterrupted; everything up to the last step is saved. Continue: {again}")
+                begun = run.config.exists()
+                print(f"\ninterrupted; {f'continue with: {again}' if begun else 'nothing was saved yet: start again'}")
             return 130
+        except Spoiled:
+            raise  # the same would happen again
         except UserError as error:
             if args.resume or not run.config.exists():
                 raise  # nothing has begun
-            raise UserError(f"{error}\nWhat was saved stays: {again} goes on from there.") from None
+            raise UserError(f"{error}\nWhat was saved stays. When that is mended: {again}") from None
+        except RuntimeError as error:
+            if world.size == 1 or not any(word in str(error) for word in LOST):
+                raise
+            raise UserError(f"process {world.rank} stops because another one has: see its message.") from None
     if report is not None:
         print(report.table())
         print(f"best weights: {run.best}")
         print(f"all there is to see: {run.folder / PAGE}")
     return 0
+
+
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")  # how gloo says that a process has gone
+
+
+def _nothing_else_changes(args: argparse.Namespace) -> None:
+    """A resumed run keeps its settings; an option that would be ignored is refused instead."""
+    fixed = ("data", "cfg", "weights", "epochs", "img_size", "lr", "evaluate_every", "patience", "cache")
+    for name in fixed:
+        if getattr(args, name) is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} cannot be changed while resuming: the run keeps its own. "
+                "Leave it out, or start a new run with --weights."
+            )
 
 
 def _to_train(args: argparse.Namespace) -> tuple[DataSpec, Detector, Recipe]:

@@ -89,8 +89,7 @@ def letterbox(image: Tensor, size: int) -> tuple[Tensor, Letterbox]:
     scale = min(size / height, size / width)
     new_width, new_height = max(round(width * scale), 1), max(round(height * scale), 1)
     if (new_width, new_height) != (width, height):
-        pixels = image.permute(1, 2, 0).numpy()
-        pixels = cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+        pixels = cv2.resize(image.permute(1, 2, 0).numpy(), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
         image = torch.from_numpy(pixels).permute(2, 0, 1)
     # An odd pixel goes right and below: the ∓0.1 breaks the tie of round().
     left, top = round((size - new_width) / 2 - 0.1), round((size - new_height) / 2 - 0.1)
@@ -170,8 +169,11 @@ class DetectionData(Dataset[Sample]):
         bad = [str(item) for item in targets if isinstance(item, UserError)]
         self._targets = [target for target in targets if not isinstance(target, UserError)]
         self._pool: Pool | None = None
-        free = free_memory()
-        if cache or (cache is None and (free is None or self.bytes * copies < free / 2)):
+        needed, free = self.bytes * copies, free_memory()
+        if cache and free is not None and needed > free:
+            taken = f"take {needed >> 20} MiB at {image_size} px, {free >> 20} MiB of memory are free"
+            raise UserError(f"{spec.path}: the images of {split!r} {taken}. Leave the cache out.")
+        if cache or (cache is None and (free is None or needed < free / 2)):
             pixels = torch.full((len(self), 3, image_size, image_size), GRAY, dtype=torch.uint8)
             places = dict(zip(self.images, pixels.numpy(), strict=True))
             fill = partial(_attempt, partial(self._fill, places))

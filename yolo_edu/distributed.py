@@ -71,9 +71,10 @@ class World:
 ALONE = World()
 
 
-def own_device() -> str:
-    """The device that torchrun means for this process: a GPU each where there are GPUs."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+def own_device(asked: str | None) -> str:
+    """The device for this process: the one asked for; under torchrun, of several GPUs its own."""
+    kind = asked or ("cuda" if torch.cuda.is_available() else "cpu")
+    return f"cuda:{os.environ['LOCAL_RANK']}" if kind.startswith("cuda") and "LOCAL_RANK" in os.environ else kind
 
 
 @contextmanager
@@ -86,7 +87,7 @@ def joined(device: torch.device) -> Iterator[World]:
     Raises:
         UserError: torchrun's environment variables are there but do not make sense.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield ALONE
         return
     if device.type == "cuda":

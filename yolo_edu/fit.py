@@ -21,6 +21,10 @@ Forward = Callable[[Tensor], Sequence[Tensor]]
 LossFunction = Callable[[Sequence[Tensor], Tensor], Loss]
 
 
+class Spoiled(UserError):
+    """The weights are no numbers any more: going on from them makes no sense."""
+
+
 @dataclass
 class Training(Generic[M]):
     """Everything that changes while a model is trained: save it and the run can go on as if never stopped.
@@ -34,7 +38,8 @@ class Training(Generic[M]):
     scaler: torch.amp.GradScaler  # keeps float16's small gradients from vanishing; idle otherwise
     parts: Tensor  # (3,) box, objectness, class loss, summed over this epoch's batches so far
     batch: int = 0  # batches of this epoch that are done
-    seconds: float = 0.0  # they took
+    count: int = 0  # batches an epoch has
+    seconds: float = 0.0  # those that are done took
     epoch: int = 0  # epochs finished
     best: float = -1.0  # fitness
     best_epoch: int = 0
@@ -87,7 +92,7 @@ class Training(Generic[M]):
             setattr(self, name, state[name])
 
 
-PLAIN = ("batch", "seconds", "epoch", "best", "best_epoch", "history", "last_step")
+PLAIN = ("batch", "count", "seconds", "epoch", "best", "best_epoch", "history", "last_step")
 
 
 def fit_epoch(
@@ -122,7 +127,7 @@ def fit_epoch(
         Mean box, objectness and classification loss of the epoch, and the last learning rate.
 
     Raises:
-        UserError: the loss is no longer a number, noticed at the end of the epoch; the model is spoiled then.
+        Spoiled: the loss is no longer a number, noticed at the end of the epoch; the model is spoiled then.
     """
     model, optimizer, scaler = training.model.train(), training.optimizer, training.scaler
     layout = FORMATS[numerics.memory_format]
@@ -160,11 +165,11 @@ def mean_losses(training: Training[M], world: World = ALONE) -> Row:
     """Mean losses of the epoch so far, over all processes.
 
     Raises:
-        UserError: one is not a number.
+        Spoiled: one is not a number.
     """
     box, objectness, classification = (world.total(training.parts) / max(training.batch, 1)).tolist()
     if not math.isfinite(box + objectness + classification):
-        raise UserError(
+        raise Spoiled(
             f"epoch {training.epoch + 1}: the loss is not a number any more. Start again with a lower learning rate "
             "(--lr), from the run's best.safetensors (--weights) if there is one, or check the labels (yolo-edu lint)."
         )

@@ -60,7 +60,9 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument("--device", help="cpu, cuda, cuda:1 …; default: a GPU where there is one")
     sub.add_argument("--project", default="runs/train", help="folder of the run folders")
     sub.add_argument("--name", default="exp", help="name of the run folder")
-    sub.add_argument("--resume", metavar="FOLDER", help="continue this run; other settings are the run's own")
+    sub.add_argument(
+        "--resume", metavar="FOLDER", help="continue this run with its own settings; only --batch-size may change"
+    )
 
     sub = command("test", "measure a checkpoint on a split of a data set")
     _weights(sub)

@@ -1,6 +1,7 @@
 """The machine: which device can be used, how fast it calculates in which precision, how much memory is left."""
 
 import copy
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from torch import nn
 
 from yolo_edu.errors import UserError
 
+CGROUP = Path("/sys/fs/cgroup")
 CPU = torch.device("cpu")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -41,6 +43,17 @@ def usable_device(name: str | torch.device | None = None) -> torch.device:
         first = str(error).split("\n")[0]
         raise UserError(f"--device {name}: cannot be used ({first}). Use --device cpu.") from None
     return device
+
+
+def prepare(device: torch.device, *, deterministic: bool) -> None:
+    """Set PyTorch's switches for training on a device: as fast as possible, or with the same bits every time."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
+    # warn_only: an operation without a deterministic form should not end a training.
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = not deterministic
+        torch.set_float32_matmul_precision("high")
 
 
 def choose_numerics(
@@ -107,13 +120,14 @@ def free_memory(device: torch.device = CPU) -> int | None:
     """Bytes of main memory, or of a GPU's, that can still be taken; None where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
+    free: list[int] = []
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    with suppress(OSError, ValueError):  # "max" where a container has no limit of its own
+        limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        free.append(max(limit - used, 0))
+    return min(free, default=None)
 
 
 def used_memory(device: torch.device) -> int | None:

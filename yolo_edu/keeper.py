@@ -12,7 +12,7 @@ from yolo_edu.data import Batch, DataSpec, DetectionData
 from yolo_edu.evaluate import Report, evaluate
 from yolo_edu.fit import Training
 from yolo_edu.model import Detector
-from yolo_edu.page import write_page
+from yolo_edu.page import LABELS, write_page
 from yolo_edu.recipe import Recipe, Row, size_at
 from yolo_edu.run import Options, Run
 
@@ -34,19 +34,26 @@ class Keeper:
     ) -> None:
         self.training, self.run, self.recipe, self.options, self.val_data = training, run, recipe, options, val_data
 
-    def begin(self, spec: DataSpec, device: torch.device, train_data: DetectionData) -> None:
-        """Write what is known before the first step. From here on the run can be resumed."""
-        self.save()
-        self.run.write_config(
-            self.recipe,
-            self.options,
-            model=describe(self.training.ema.model),
-            data=str(spec.path.resolve()),
-            device=str(device),
-            command=shlex.join(sys.argv),
-        )
-        album.show_data(self.run.folder, train_data)
-        write_page(self.run.folder)
+    def begin(
+        self, spec: DataSpec, device: torch.device, train_data: DetectionData, processes: int, *, resuming: bool
+    ) -> None:
+        """Write what is known before the first step; from here on the run can be resumed. Resuming: what is missing."""
+        folder = self.run.folder
+        if resuming:
+            self.run.sweep()
+        else:
+            self.save()
+            self.run.write_config(
+                self.recipe,
+                self.options,
+                model=describe(self.training.ema.model),
+                data=str(spec.path.resolve()),
+                device=str(device),
+                command=_command(processes),
+            )
+        if not (folder / LABELS).exists():
+            album.show_data(folder, train_data)
+        write_page(folder)
 
     def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Pass the batches on, and draw the first ones of the run on their way."""
@@ -60,15 +67,13 @@ class Keeper:
         yield from batches
 
     def evaluate(self, interrupted: Callable[[], bool]) -> Row | None:
-        """Measure the averaged weights if it is time, and keep them if they are the best so far.
+        """Measure the averaged weights, and keep them if they are the best so far.
 
         Returns:
-            What was measured, {} if it is not time, None if interrupted.
+            What was measured; None if interrupted.
         """
         training, epoch = self.training, self.training.epoch + 1
         size = size_at(self.recipe, training.epoch)  # a network is best at the size it has just been trained at
-        if epoch % (self.options.evaluate_every or 1) and epoch != self.recipe.epochs:
-            return {}
         try:
             report = evaluate(training.ema.model, self.val_data, size=size, progress=False, interrupted=interrupted)
         except KeyboardInterrupt:
@@ -97,7 +102,16 @@ class Keeper:
         best = load_checkpoint(self.run.best).to(next(self.training.model.parameters()).device)
         size = read_metadata(self.run.best)["image_size"]
         report = evaluate(best, data, size=size, progress=False)
+        self.run.write_log(self.training.history)  # a run killed between state and log is resumed right here
         album.show_training(folder, self.training.history)
         album.show_evaluation(folder, best, data, size, report)
         write_page(folder)
         return report
+
+
+def _command(processes: int) -> str:
+    """What started this process, to be started again."""
+    if "ipykernel" in sys.modules:
+        return "train(…), called in a notebook"
+    start = f"torchrun --nproc_per_node {processes} " if processes > 1 else ""
+    return start + shlex.join(sys.argv)

@@ -1,7 +1,6 @@
 """Callbacks that pass a run's numbers on to other programs."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 from torch import nn
@@ -15,14 +14,16 @@ def tensorboard(folder: Path) -> Callable[[Training[nn.Module]], None] | None:
     Args:
         folder: of the run; read it with `tensorboard --logdir FOLDER`.
     """
-    if find_spec("tensorboard") is None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
         return None
-    from torch.utils.tensorboard import SummaryWriter  # fails on import without tensorboard
-
-    writer = SummaryWriter(str(folder))
+    writers: list[SummaryWriter] = []  # made when there is something to write: it makes the folder too
 
     def log(training: Training[nn.Module]) -> None:
-        row = training.history[-1]
+        if not writers:
+            writers.append(SummaryWriter(str(folder)))
+        row, writer = training.history[-1], writers[0]
         for name, value in row.items():
             if name != "epoch":
                 writer.add_scalar(name, value, training.epoch)

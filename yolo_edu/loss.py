@@ -90,7 +90,7 @@ def detection_loss(
     grids = [(x.shape[2], x.shape[3]) for x in raw]
     entries = assign(targets, grids, anchors, anchor_threshold=settings.anchor_threshold, rule=settings.rule)
     mine = [len(raw[0]), *(len(level.image) for level in entries)]
-    batch, *counts = mine if total is None else total(raw[0].new_tensor(mine))
+    batch, *counts = mine if total is None else total(torch.tensor(mine).to(raw[0], non_blocking=True))
     images = len(raw[0]) / batch  # the share of the batch that is here
     box, objectness, classification = (raw[0].new_zeros(()) for _ in range(3))
     for x, level_anchors, level, balance, count in zip(raw, anchors, entries, settings.balance, counts, strict=True):

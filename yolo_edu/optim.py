@@ -38,7 +38,12 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     # One kernel for all tensors where there is one: a third of the time of a loop over them.
     fused = weights[0].device.type in ("cpu", "cuda")
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=True, fused=fused)
+        sgd = torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=True, fused=fused)
+        for parameter in model.parameters():
+            # The same as no momentum yet. Left to itself, the fused kernel takes whatever lies in memory when
+            # float16's scaler skips the first step, as it usually does.
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd
     return torch.optim.AdamW(groups, recipe.lr, betas=(recipe.momentum, 0.999), fused=fused)
 
 
@@ -55,6 +60,8 @@ def apply_rates(optimizer: torch.optim.Optimizer, now: Rates) -> None:
 class Ema(Generic[M]):
     """Exponential moving average of all floating state, BatchNorm statistics included (Polyak, Juditsky 1992).
 
+    Counters, the whole numbers among the state, stay as they were, as in R7.
+
     The decay grows from 0 to `decay`: an average that starts slow would remember the random start.
     """
 
@@ -70,5 +77,3 @@ class Ema(Generic[M]):
         ours, theirs = self.model.state_dict(), model.state_dict()
         floating = [name for name, x in ours.items() if x.is_floating_point()]
         torch._foreach_lerp_([ours[n] for n in floating], [theirs[n] for n in floating], weight)
-        for name in ours.keys() - set(floating):
-            ours[name].copy_(theirs[name])

@@ -1,10 +1,12 @@
 """How to train: the settings of a run, two named recipes, and what a schedule says at each step."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from yolo_edu.augment import AugmentSettings
+from yolo_edu.loss import LossSettings
+from yolo_edu.model import Detector
 
 Row = dict[str, float]  # what is known about one epoch
 
@@ -87,6 +89,21 @@ def size_at(recipe: Recipe, epoch: int) -> int:
         if epoch < round(until * recipe.epochs):
             return max(round(share * recipe.image_size / 32), 1) * 32
     return recipe.image_size
+
+
+def loss_settings(model: Detector, recipe: Recipe, image_size: int) -> LossSettings:
+    """The loss of the model's release at a training size in pixels."""
+    extra = {"label_smoothing": recipe.label_smoothing, "focal_gamma": recipe.focal_gamma}
+    if model.release == "yolov5":
+        settings = LossSettings.r1(model.classes, **extra)
+    else:
+        settings = LossSettings.r7(model.classes, image_size, **extra)
+    return replace(
+        settings,
+        box=settings.box * recipe.box_gain,
+        objectness=settings.objectness * recipe.objectness_gain,
+        classification=settings.classification * recipe.class_gain,
+    )
 
 
 class Rates(NamedTuple):

@@ -1,6 +1,5 @@
 """A training run from start to finish: data in, a run folder out; it can be stopped anywhere and taken up again."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,16 +18,17 @@ from yolo_edu.distributed import ALONE, World, synchronize_batchnorm
 from yolo_edu.errors import UserError
 from yolo_edu.evaluate import Report
 from yolo_edu.fit import Training, fit_epoch, mean_losses
-from yolo_edu.guards import fitting_memory, interruptible
-from yolo_edu.hardware import FORMATS, choose_numerics, usable_device, used_memory
+from yolo_edu.guards import compiled, fitting_memory, interruptible
+from yolo_edu.hardware import FORMATS, choose_numerics, prepare, usable_device, used_memory
 from yolo_edu.keeper import Keeper
-from yolo_edu.loss import LossSettings, detection_loss
+from yolo_edu.loss import detection_loss
 from yolo_edu.model import Detector
-from yolo_edu.recipe import Recipe, size_at
+from yolo_edu.recipe import Recipe, Row, loss_settings, size_at
 from yolo_edu.run import Options, Run, metrics_line
 
 Callback = Callable[[Training[Detector]], None]
 DEFAULTS = Options()
+SAVE_SECONDS = 10.0  # epochs shorter than this are not all saved: on a GPU, saving would take longer than they do
 
 
 def train(
@@ -50,13 +50,14 @@ def train(
         spec: the data; splits "train" and "val".
         model: what to train, changed in place.
         recipe: how.
-        run: where to write. The state is written at the start, after every epoch and every `save_minutes`; the
-            best weights after every evaluation that beats the last.
+        run: where to write. The state is written at the start, around every evaluation, after epochs of more than
+            ten seconds and every `save_minutes` inside long ones; the best weights after every evaluation that
+            beats the last.
         options: how the run is carried out.
         device: "cpu", "cuda", …
         world: the processes that share the work; the first one evaluates, writes and speaks.
-        callbacks: called by the first process after every epoch, when its files are written, with the state of
-            training (`history`, `ema.model`, `epoch` …): live plots, loggers.
+        callbacks: called by the first process after every epoch with the state of training (`history`, `ema.model`,
+            `epoch` …): live plots, loggers.
         resuming: continue from the run's state instead of starting.
         progress: show a bar and a line an evaluation.
 
@@ -64,8 +65,9 @@ def train(
         The evaluation of the best weights; None in processes that are not the first.
 
     Raises:
-        UserError: unusable data, a loss that is not a number, a full disk, too little GPU memory.
-        KeyboardInterrupt: after Ctrl-C, with everything up to the last step saved.
+        UserError: unusable data, a full disk, too little GPU memory.
+        Spoiled: the loss is not a number; what was saved before is.
+        KeyboardInterrupt: after Ctrl-C, with everything up to the last step saved; after a second one, at once.
     """
     device = torch.device(device)
     if len(spec.names) != model.classes:
@@ -76,29 +78,28 @@ def train(
     model.names = spec.names  # weights that start a run bring the names of their own data
     speaking = progress and world.first
     train_data = DetectionData(spec, "train", recipe.image_size, options.cache, copies=world.size)
-    val_data = DetectionData(spec, "val", recipe.image_size, options.cache, copies=world.size)
+    val_data = DetectionData(spec, "val", recipe.image_size, options.cache) if world.first else None
     if speaking and not train_data.cached and options.cache is None:
         print(f"{train_data.bytes / 2**30:.1f} GiB of images do not fit in memory: they are read anew each epoch")
     numerics = world.share(choose_numerics(model, device, options.precision, options.memory_format))
-    _prepare(device, options)
+    prepare(device, deterministic=options.deterministic)
     model.to(device).to(memory_format=FORMATS[numerics.memory_format])
     training = Training.start(model, recipe, numerics.precision)
+    batches = Batches(
+        train_data, recipe, options.seed, device, rank=world.rank, ranks=world.size, workers=options.workers
+    )
     if resuming:
-        _take_up(training, run)
+        _take_up(training, run, len(batches), world)
     else:
         # What was measured is part of the run: a resumed one must not measure again and choose otherwise.
         options = replace(options, precision=numerics.precision, memory_format=numerics.memory_format)
         options = replace(options, evaluate_every=options.evaluate_every or max(recipe.epochs // 20, 1))
-    keeper = Keeper(training, run, recipe, options, val_data) if world.first else None
-    if keeper and resuming:
-        run.sweep()
-    elif keeper:
-        keeper.begin(spec, device, train_data)
+        training.count = len(batches)
+    keeper = Keeper(training, run, recipe, options, val_data) if val_data is not None else None
+    if keeper:
+        keeper.begin(spec, device, train_data, world.size, resuming=resuming)
     synchronize_batchnorm(model, world, device)
-    batches = Batches(
-        train_data, recipe, options.seed, device, rank=world.rank, ranks=world.size, workers=options.workers
-    )
-    forward = torch.compile(model) if options.compile else model
+    forward = compiled(model) if options.compile else model
     anchors = model.detect.anchors.cpu()  # assigning happens where the targets are
     saved, started = time.monotonic(), time.perf_counter()
 
@@ -115,6 +116,16 @@ def train(
         ) as bar,
     ):
 
+        def save() -> None:
+            nonlocal saved
+            _save_together(training, keeper, world)
+            saved = time.monotonic()
+
+        def stop_here() -> NoReturn:
+            if keeper:
+                keeper.pause()
+            raise KeyboardInterrupt
+
         def on_batch() -> None:
             nonlocal started
             now = time.perf_counter()
@@ -122,22 +133,16 @@ def train(
             bar.update()
 
         def on_step() -> None:
-            nonlocal saved
             leaving, due = world.any(interrupted(), time.monotonic() - saved > 60 * options.save_minutes)
             if leaving or due:
-                _save_together(training, keeper, world)
-                saved = time.monotonic()
+                save()
             if leaving:
                 stop_here()
-
-        def stop_here() -> NoReturn:
-            if keeper:
-                keeper.pause()
-            raise KeyboardInterrupt
 
         while training.epoch < recipe.epochs and not world.share(_patience_is_over(training, options)):
             started = time.perf_counter()
             bar.set_description(f"epoch {training.epoch + 1}/{recipe.epochs}")
+            bar.set_postfix(_status(training, device), refresh=False)
             size = size_at(recipe, training.epoch)
             loss = partial(
                 detection_loss,
@@ -148,7 +153,8 @@ def train(
             remaining = batches.epoch(training.epoch, training.batch)
             if keeper:
                 remaining = keeper.watch(remaining)
-            with fitting_memory(model, -(-recipe.batch // world.size), size, device, numerics):
+            share = -(-recipe.batch // world.size)
+            with fitting_memory(model, share, recipe.image_size, device, numerics, world.size):
                 row = fit_epoch(
                     training,
                     remaining,
@@ -162,62 +168,52 @@ def train(
                     on_batch=on_batch,
                     on_step=on_step,
                 )
-            measured = world.share(keeper.evaluate(interrupted) if keeper else {})
+            measured: Row | None = {}
+            if _is_measured(training.epoch + 1, recipe, options):
+                save()  # whatever happens while measuring, the epoch is done
+                measured = world.share(keeper.evaluate(interrupted) if keeper else None)
             if measured is None:
-                _save_together(training, keeper, world)
                 stop_here()
             training.seconds += time.perf_counter() - started
             training.end_epoch(row | measured)
+            leaving, due = world.any(interrupted(), time.monotonic() - saved > SAVE_SECONDS)
+            if measured or leaving or due:
+                save()
             if keeper:
-                keeper.save()
-                saved = time.monotonic()
-                bar.set_postfix(_status(training, device))
                 if measured and speaking:
                     tqdm.write(metrics_line(training.history[-1], recipe.epochs))
                 for callback in callbacks:
                     callback(training)
-            if world.any(interrupted())[0]:
+            if leaving:
                 stop_here()
     if speaking and training.epoch < recipe.epochs:
         print(f"no better weights for {options.patience} epochs: stopped after epoch {training.epoch}")
     return keeper.finish() if keeper else None
 
 
-def loss_settings(model: Detector, recipe: Recipe, image_size: int) -> LossSettings:
-    """The loss of the model's release at a training size in pixels."""
-    extra = {"label_smoothing": recipe.label_smoothing, "focal_gamma": recipe.focal_gamma}
-    if model.release == "yolov5":
-        settings = LossSettings.r1(model.classes, **extra)
-    else:
-        settings = LossSettings.r7(model.classes, image_size, **extra)
-    return replace(
-        settings,
-        box=settings.box * recipe.box_gain,
-        objectness=settings.objectness * recipe.objectness_gain,
-        classification=settings.classification * recipe.class_gain,
-    )
-
-
 # --- around the loop ------------------------------------------------------------------------------------
 
 
-def _prepare(device: torch.device, options: Options) -> None:
-    """Library switches that a run needs."""
-    if options.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
-    # warn_only: an operation without a deterministic form should not end a training.
-    torch.use_deterministic_algorithms(options.deterministic, warn_only=True)
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = not options.deterministic
-        torch.set_float32_matmul_precision("high")
-
-
-def _take_up(training: Training[Detector], run: Run) -> None:
+def _take_up(training: Training[Detector], run: Run, count: int, world: World) -> None:
+    """Load the run's state. `count` batches an epoch may be others than before: other processes, another batch size."""
     try:
         training.load(load_state(run.state))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         first = str(error).split("\n")[0]
         raise UserError(f"{run.state}: not the state of this run ({first}). Start a new run.") from None
+    if training.count != count and training.batch:
+        training.batch = 0  # of an epoch cut otherwise: it starts again
+        training.parts.zero_()
+    training.count = count
+    if not world.first:
+        training.parts.zero_()  # what is saved is the sum over all processes
+    # Iterations are counted in batches of now; a last step in the future would put off all others.
+    training.last_step = min(training.last_step, training.epoch * count + training.batch - 1)
+
+
+def _is_measured(epoch: int, recipe: Recipe, options: Options) -> bool:
+    """Whether this epoch, counted from 1, ends with an evaluation."""
+    return epoch % (options.evaluate_every or 1) == 0 or epoch == recipe.epochs
 
 
 def _patience_is_over(training: Training[Detector], options: Options) -> bool:
@@ -248,11 +244,17 @@ def resume(
     run: Run,
     *,
     device: str | torch.device | None = None,
+    batch: int | None = None,
     world: World = ALONE,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
 ) -> Report | None:
     """Continue a run from where its state was last saved, with the settings it was started with.
+
+    Args:
+        run, world, callbacks, progress: as in `train`.
+        device: another one than the run's.
+        batch: another batch size than the run's, for a smaller memory; the run then goes its own way.
 
     Raises:
         UserError: not a run folder, or a damaged one.
@@ -260,15 +262,21 @@ def resume(
     recipe, options, others = run.read_config()
     try:
         path, model, recorded = others["data"], build(others["model"]), others["device"]
+        recipe = replace(recipe, batch=batch or recipe.batch)
     except DESCRIPTION_ERRORS as error:
         raise UserError(f"{run.config}: damaged ({error!r}). Start a new run.") from None
+    device = usable_device(device or recorded)
+    if device.type == "cpu" and options.precision == "float16":
+        options = replace(options, precision="float32")  # begun on a GPU; a CPU has no float16 worth the name
+    if batch and world.first:
+        run.write_config(recipe, options, **others)
     return train(
         read_spec(path),
         model,
         recipe,
         run,
         options,
-        device=usable_device(device or recorded),
+        device=device,
         world=world,
         callbacks=callbacks,
         resuming=True,
