@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from small_data import make_data
 
 from yolo_edu.augment import AugmentSettings
-from yolo_edu.batches import Batches, ahead, augmentation, seeded
+from yolo_edu.batches import Batches, augmentation, seeded
 from yolo_edu.data import Batch, DetectionData, read_spec
 from yolo_edu.errors import UserError
 from yolo_edu.recipe import Recipe
@@ -196,59 +195,3 @@ def test_a_vanished_file_is_named(folder: Path, tmp_path: Path, whole_folder: bo
     assert whole_folder or named == ["07.png"]
     del batches
     assert threading.active_count() <= before + 1  # the first epoch, which is still held
-
-
-def test_ahead_is_a_map_in_order_and_works_on_several_items_at_once() -> None:
-    running, most, lock = 0, 0, threading.Lock()
-
-    def slow(item: int) -> int:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        time.sleep(0.02 if item % 2 else 0.001)
-        with lock:
-            running -= 1
-        return item * item
-
-    assert list(ahead(slow, range(9), 3)) == [item * item for item in range(9)]
-    assert most == 3
-    assert list(ahead(slow, [], 2)) == []
-
-
-def test_ahead_does_not_run_away_from_its_reader() -> None:
-    started: list[int] = []
-    results = ahead(lambda item: started.append(item), range(1000), 2)
-    next(results)
-    time.sleep(0.02)
-    assert len(started) <= 6
-
-
-def test_ahead_drops_what_nobody_waits_for() -> None:
-    started: list[int] = []
-    go_on = threading.Event()
-
-    def work(item: int) -> None:
-        started.append(item)
-        if item:
-            go_on.wait(10)
-
-    results = ahead(work, range(1000), 2)
-    next(results)
-    threading.Timer(0.1, go_on.set).start()
-    results.close()  # type: ignore[attr-defined]
-    assert set(started) <= {0, 1, 2}  # two more had been handed out
-
-
-def test_ahead_hands_on_an_error_and_stops() -> None:
-    started: list[int] = []
-
-    def fail(item: int) -> None:
-        started.append(item)
-        time.sleep(0.001)
-        if item == 3:
-            raise UserError("item 3")
-
-    with pytest.raises(UserError, match="item 3"):
-        list(ahead(fail, range(1000), 2))
-    assert len(started) < 20

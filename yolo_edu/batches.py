@@ -5,11 +5,8 @@ any number of threads and on any number of processes.
 """
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TypeVar
 
 import torch
 
@@ -18,9 +15,7 @@ from yolo_edu.data import Batch, DetectionData, Pool
 from yolo_edu.errors import UserError
 from yolo_edu.hardware import free_memory
 from yolo_edu.recipe import Recipe, size_at
-
-S = TypeVar("S")
-T = TypeVar("T")
+from yolo_edu.threads import ahead
 
 
 class Batches:
@@ -115,19 +110,3 @@ def seeded(*numbers: int) -> torch.Generator:
     """A generator that all the numbers decide together; neighboring numbers give unrelated ones."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
-
-
-def ahead(function: Callable[[S], T], items: Iterable[S], workers: int) -> Iterator[T]:
-    """`map(function, items)` with `workers` threads that work on the next items meanwhile."""
-    waiting: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(max(workers, 1)) as threads:
-        try:
-            for item in items:
-                waiting.append(threads.submit(function, item))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:  # the reader has left: nobody needs the rest
-                future.cancel()

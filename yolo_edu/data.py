@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -14,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2.functional import resize
-from tqdm import tqdm
 
 from yolo_edu.boxes import clip_boxes, cxcywh_to_xyxy, scale_boxes, xyxy_to_cxcywh
 from yolo_edu.errors import UserError
 from yolo_edu.files import Fault, decode_image, label_path, read_image, read_labels
 from yolo_edu.hardware import free_memory
 from yolo_edu.spec import DataSpec, read_spec
+from yolo_edu.threads import in_threads
 
 __all__ = [
     "GRAY",
@@ -280,13 +279,6 @@ def _attempt(function: Callable[[Path], T], path: Path) -> T | UserError:
         return function(path)
     except UserError as error:
         return error
-
-
-def in_threads(function: Callable[[Path], T], paths: Sequence[Path], title: str) -> list[T]:
-    """`[function(path) for path in paths]` on all cores with a progress bar (the decoders let go of the GIL)."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        # disable=None: no bar where nobody watches (a pipe, a log file)
-        return list(tqdm(pool.map(function, paths), title, total=len(paths), unit="file", disable=None))
 
 
 def collate(samples: Iterable[Sample], size: int) -> Batch:

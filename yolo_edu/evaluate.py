@@ -16,6 +16,9 @@ from yolo_edu.errors import UserError
 from yolo_edu.metrics import Curves, Floats, best_f1, confidence_curves, confusion_matrix, match
 from yolo_edu.model.detect import Detector
 from yolo_edu.nms import Detections, nms
+from yolo_edu.threads import ahead
+
+READERS = 2  # threads that read the next batches when the data is not cached
 
 
 def detect(
@@ -190,8 +193,12 @@ def evaluate(
     truth: list[Sample] = []
     found: list[Detections] = []
     with tqdm(total=len(data), desc="evaluating", unit="image", disable=None if progress else True) as bar:
-        for start in range(0, len(data), batch_size):
-            samples = [data[i] for i in range(start, min(start + batch_size, len(data)))]
+        starts = range(0, len(data), batch_size)
+
+        def read(start: int) -> list[Sample]:
+            return [data[i] for i in range(start, min(start + batch_size, len(data)))]
+
+        for samples in map(read, starts) if data.cached else ahead(read, starts, READERS):
             images = [sample.image for sample in samples]
             found += detect(
                 model,

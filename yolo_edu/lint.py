@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from yolo_edu.data import in_threads
 from yolo_edu.files import Fault, LabelRow, decode_image, label_path, label_rows
 from yolo_edu.spec import IMAGE_SUFFIXES, DataSpec
+from yolo_edu.threads import in_threads
 
 OVERHANG = 0.01  # how far, as a part of the image, a box may reach over its border without a word
 
