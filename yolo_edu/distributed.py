@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from yolo_edu.errors import UserError
 
@@ -106,6 +105,22 @@ def joined(device: torch.device) -> Iterator[World]:
 # --- BatchNorm ------------------------------------------------------------------------------------------
 
 
+class Total(torch.autograd.Function):
+    """The sum of all processes' tensors. Every process's loss depends on it, so their gradients add up too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Any shape; the same in every process."""
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Of the sum of all losses."""
+        return Total.forward(ctx, gradient)
+
+
 class SyncedBatchNorm(nn.BatchNorm2d):
     """BatchNorm over the batches of all processes together, on any device.
 
@@ -118,11 +133,11 @@ class SyncedBatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         mine = torch.cat([wide.sum(dim=(0, 2, 3)), wide.new_tensor([x.numel() / x.shape[1]])])
-        total, count = all_reduce(mine).split([x.shape[1], 1])
+        total, count = Total.apply(mine).split([x.shape[1], 1])
         mean = total / count
         centered = wide - mean[:, None, None]
         # Two rounds, as the shortcut E[x²] − E[x]² loses digits.
-        variance = all_reduce(centered.square().sum(dim=(0, 2, 3))) / count
+        variance = Total.apply(centered.square().sum(dim=(0, 2, 3))) / count
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
