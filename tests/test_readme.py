@@ -11,14 +11,37 @@ from yolo_edu.model import YOLOv5
 from yolo_edu.summary import layer_rows
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results"
 README = re.sub(r"\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8"))
 
 
 def test_the_main_job() -> None:
-    measured = json.loads((ROOT / "benchmarks/results/make_train.json").read_text())
+    measured = json.loads((RESULTS / "make_train.json").read_text())
     end = measured["evaluations"][-1]
     assert f"passed mAP50 0.5 after {measured['seconds_to_map50_0.5']} seconds" in README
     assert f"ended at {end['map50']} after {end['seconds']}" in README
+
+
+def test_the_garden() -> None:
+    measured = json.loads((RESULTS / "garden_train.json").read_text())
+    passed = next(point for point in measured["evaluations"] if point["map50"] >= 0.85)
+    assert f"passed mAP50 0.85 after {passed['seconds']} seconds" in README
+
+
+def test_the_recipes() -> None:
+    measured = json.loads((RESULTS / "time_to_map_cards.json").read_text())
+    ratios = ", ".join(f"{row['median_ratio']:.1f}" for row in measured["table"])
+    thresholds = ", ".join(str(row["map50"]) for row in measured["table"])
+    assert f"{ratios} times sooner" in README
+    assert f"(mAP50 {thresholds}" in README
+    assert measured["table"][-1]["lower_bound"] == ("at least" in README)
+    assert all(row["median_ratio"] >= 4 for row in measured["table"])
+
+
+def test_killed_runs() -> None:
+    measured = json.loads((RESULTS / "kill_and_resume.json").read_text())
+    assert measured["equal"] == measured["runs"] == 20
+    assert f"{measured['runs']} runs killed {measured['kills']} times" in README
 
 
 def test_the_shipped_model() -> None:
