@@ -163,8 +163,8 @@ def draw(runs: Sequence[dict], table: Sequence[dict], data: str, path: Path) -> 
         if row["median_ratio"]:
             sign = "at least " if row["lower_bound"] else ""
             text = f"mAP50 {row['map50']}: {sign}{row['median_ratio']:.1f} times sooner"
-            label = ax.text(end, row["map50"] + 0.015, text, ha="right", fontsize=9)
-            label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5})
+            # clear of the curves: a run that crosses the line stays close above it
+            ax.text(end, row["map50"] + 0.03, text, ha="right", fontsize=9)
     ax.set(xlabel="seconds", ylabel="mAP50", xlim=(0, end * 1.01), ylim=(0, 1), title=f"{data}, {MODEL} at {SIZE} px")
     ax.legend(loc="lower right", frameon=False)
     ax.spines[["top", "right"]].set_visible(False)

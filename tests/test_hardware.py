@@ -1,5 +1,6 @@
 """Choosing a device and how to calculate on it; memory."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,13 @@ def test_a_container_s_own_limit_counts(tmp_path: Path, monkeypatch: pytest.Monk
     assert free_memory() > 4000
     (tmp_path / "memory.max").write_text("5000\n")
     assert free_memory() == 4000
+
+
+def test_deterministic_mode_is_switched_on_and_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    hardware.prepare(CPU, deterministic=True)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    hardware.prepare(CPU, deterministic=False)
+    assert not torch.are_deterministic_algorithms_enabled()
