@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ from yolo_edu.checkpoint import load_checkpoint, load_state
 from yolo_edu.run import Run
 
 RESULTS = Path(__file__).parent / "results" / "kill_and_resume.json"
-SETTINGS = "--model yolov5n --epochs 4 --img-size 64 --batch-size 4 --precision float32 --memory-format channels_last"
+SETTINGS = "--model yolov5n --epochs 12 --img-size 64 --batch-size 4 --precision float32 --memory-format channels_last"
 
 
 def tensors(value: object, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
@@ -65,7 +66,7 @@ class Killer:
 
     def __init__(self, data: Path, folder: Path, seed: int) -> None:
         self.data, self.folder, self.chance = data, folder, random.Random(seed)
-        self.seconds = 0.0  # of a whole run
+        self.seconds = 0.0  # of a whole run, from the moment when it can be resumed
 
     def command(self, name: str, *extra: str) -> list[str]:
         """To start a run, or to go on with it if it has begun."""
@@ -77,46 +78,45 @@ class Killer:
 
     def whole(self, name: str) -> Run:
         """A run that nobody disturbs."""
-        start = time.perf_counter()
-        self.go_on(name)
-        self.seconds = time.perf_counter() - start
+        with self.started(name) as process:
+            begun = time.perf_counter()
+            self.ended(process)
+        self.seconds = time.perf_counter() - begun
         return Run(self.folder / name)
 
-    def go_on(self, name: str, *extra: str, until: float | None = None) -> bool:
-        """Start or continue; whether it ended by itself before `until` seconds had passed."""
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        with subprocess.Popen(self.command(name, *extra), **quiet) as process:  # type: ignore[call-overload]
-            try:
-                _, complaint = process.communicate(timeout=until)
-            except subprocess.TimeoutExpired:
-                process.kill()  # SIGKILL: no handler, no farewell
-                process.communicate()
-                return False
+    @contextmanager
+    def started(self, name: str, *extra: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Start or continue a run; inside, it has come so far that it can be resumed."""
+        command, config = self.command(name, *extra), Run(self.folder / name).config
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            while process.poll() is None and not config.exists():
+                time.sleep(0.01)
+            yield process
+
+    def ended(self, process: subprocess.Popen[bytes], within: float | None = None) -> bool:
+        """Whether it ended by itself within so many seconds; it must not complain."""
+        try:
+            _, complaint = process.communicate(timeout=within)
+        except subprocess.TimeoutExpired:
+            return False
         if process.returncode:
             raise RuntimeError(f"status {process.returncode}: {complaint.decode()}")
         return True
 
     def tortured(self, name: str, *extra: str) -> tuple[Run, list[str]]:
         """A run killed up to three times, and at what moments."""
-        moments = []
+        run, moments = Run(self.folder / name), []
         for _ in range(self.chance.randint(1, 3)):
-            # Uniform over what a run takes, but not before the folder exists: there is nothing to resume then.
-            until = self.chance.uniform(0.2, 1.0) * self.seconds
-            if self.go_on(name, *extra, until=until):
-                break
-            run = Run(self.folder / name)
-            if not run.config.exists():
-                moments.append("before the first step")
-                if run.folder.exists():  # a folder without settings: a new start needs its name
-                    for file in run.folder.iterdir():
-                        file.unlink()
-                    run.folder.rmdir()
-                continue
-            state = load_state(run.state)
-            halves = len(list(run.folder.glob(".*.unfinished")))
+            with self.started(name, *extra) as process:
+                if self.ended(process, self.chance.uniform(0, self.seconds)):
+                    break
+                process.kill()  # SIGKILL: no handler, no farewell
+                process.communicate()
+            state, halves = load_state(run.state), len(list(run.folder.glob(".*.unfinished")))
             moments.append(f"epoch {state['epoch']} batch {state['batch']}" + (", half a file" if halves else ""))
-        self.go_on(name, *extra)
-        return Run(self.folder / name), moments
+        with self.started(name, *extra) as process:
+            self.ended(process)
+        return run, moments
 
 
 def main() -> None:
@@ -141,7 +141,7 @@ def main() -> None:
                 f"run {number:>2}, saved {log[-1]['saved']:<11} killed at {'; '.join(moments)}: {wrong or 'equal'}"
             )
     equal = sum(not row["differences"] for row in log)
-    kills = sum(moment.startswith("epoch") for row in log for moment in row["killed"])  # the others began anew
+    kills = sum(len(row["killed"]) for row in log)
     content = {"machine": describe(torch.device("cpu")), "settings": SETTINGS, "runs": len(log), "kills": kills}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps({**content, "equal": equal, "log": log}, indent=1) + "\n")
