@@ -111,7 +111,7 @@ class Keeper:
 
 def _command(processes: int) -> str:
     """What started this process, to be started again."""
-    if "ipykernel" in sys.modules:
+    if "kernel_launcher" in sys.argv[0]:  # Jupyter's and Colab's
         return "train(…), called in a notebook"
     start = f"torchrun --nproc_per_node {processes} " if processes > 1 else ""
     return start + shlex.join(sys.argv)
