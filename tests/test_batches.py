@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,14 @@ def test_a_vanished_file_is_named(folder: Path, tmp_path: Path, whole_folder: bo
     assert whole_folder or named == ["07.png"]
     del batches
     assert threading.active_count() <= before + 1  # the first epoch, which is still held
+
+
+@pytest.mark.parametrize(
+    ("batch", "ranks", "fewest"), [(5, 1, 1), (12, 1, 11), (11, 1, 11), (4, 1, 3), (5, 2, 2), (6, 3, 1)]
+)
+def test_the_smallest_share_of_a_batch(data: DetectionData, batch: int, ranks: int, fewest: int) -> None:
+    assert len(data) == 11
+    batches = Batches(data, replace(RECIPE, batch=batch), 0, CPU, ranks=ranks)
+    assert batches.fewest == fewest
+    shares = [Batches(data, batches.recipe, 0, CPU, rank=rank, ranks=ranks).epoch(0) for rank in range(ranks)]
+    assert fewest == min(len(x.images) for share in shares for x in share)

@@ -8,6 +8,7 @@ import torch
 
 from yolo_edu import keeper
 from yolo_edu.data import Batch
+from yolo_edu.errors import UserError
 from yolo_edu.keeper import Keeper
 from yolo_edu.run import Run
 
@@ -26,3 +27,25 @@ def test_the_first_batches_of_a_run_are_drawn_and_none_is_lost(
     passed = list(watching.watch(iter(batches)))
     assert [id(batch) for batch in passed] == [id(batch) for batch in batches]
     assert seen == drawn
+
+
+@pytest.mark.parametrize(("room", "tried"), [(64, [32]), (9, [32, 16, 8]), (0, [32, 16, 8, 4, 2, 1])])
+def test_a_small_gpu_evaluates_in_smaller_batches(
+    room: int, tried: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def evaluate(model: object, data: object, *, batch_size: int, **options: object) -> str:
+        seen.append(batch_size)
+        if batch_size > room:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return "report"
+
+    monkeypatch.setattr(keeper, "evaluate", evaluate)
+    measuring = Keeper(None, Run(tmp_path), None, None, None)  # type: ignore[arg-type]
+    if room:
+        assert measuring._measured(None, 64) == "report"  # type: ignore[arg-type]
+    else:
+        with pytest.raises(UserError, match="too small to evaluate even one image"):
+            measuring._measured(None, 64)  # type: ignore[arg-type]
+    assert seen == tried

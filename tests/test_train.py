@@ -402,6 +402,13 @@ def test_a_gpu_without_memory(spec: DataSpec, tmp_path: Path, monkeypatch: pytes
     assert load_state(run.state)["epoch"] == 0
 
 
+@pytest.mark.parametrize(("size", "growth"), [(32, ()), (64, ((0.5, 0.5),))])
+def test_one_small_image_alone(spec: DataSpec, tmp_path: Path, size: int, growth: tuple) -> None:
+    """At 32 px P5 has one cell, and a last batch of one image one value a channel: BatchNorm cannot."""
+    with pytest.raises(UserError, match="Use another --batch-size"):
+        start(spec, run_in(tmp_path), replace(TINY, batch=11, image_size=size, growth=growth))
+
+
 def test_the_data_yaml_is_gone(spec: DataSpec, tmp_path: Path) -> None:
     copy = tmp_path / "data"
     shutil.copytree(spec.path.parent, copy)

@@ -64,6 +64,11 @@ class Batches:
         """Batches in an epoch."""
         return len(self.starts)
 
+    @property
+    def fewest(self) -> int:
+        """Images in the smallest share of a batch that a process gets."""
+        return min(self.recipe.batch, len(self.data) - self.starts[-1]) // self.ranks
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, both counted from 0; the first `start` of them are not made at all.
 

@@ -3,12 +3,14 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import torch
 
 from yolo_edu import album
 from yolo_edu.checkpoint import FORMAT, describe, load_checkpoint, read_metadata, save_checkpoint, write_atomically
 from yolo_edu.data import Batch, DataSpec, DetectionData
+from yolo_edu.errors import UserError
 from yolo_edu.evaluate import Report, evaluate
 from yolo_edu.fit import Training
 from yolo_edu.model import Detector
@@ -16,6 +18,7 @@ from yolo_edu.page import LABELS, write_page
 from yolo_edu.recipe import Recipe, Row, size_at
 from yolo_edu.run import Options, Run
 
+EVALUATED = 32  # images at once
 SHOWN_BATCHES = 3  # training batches whose pictures a run folder keeps
 
 
@@ -75,7 +78,7 @@ class Keeper:
         training, epoch = self.training, self.training.epoch + 1
         size = size_at(self.recipe, training.epoch)  # a network is best at the size it has just been trained at
         try:
-            report = evaluate(training.ema.model, self.val_data, size=size, progress=False, interrupted=interrupted)
+            report = self._measured(training.ema.model, size, interrupted)
         except KeyboardInterrupt:
             return None
         if report.fitness > training.best:
@@ -101,12 +104,25 @@ class Keeper:
         folder, data = self.run.folder, self.val_data
         best = load_checkpoint(self.run.best).to(next(self.training.model.parameters()).device)
         size = read_metadata(self.run.best)["image_size"]
-        report = evaluate(best, data, size=size, progress=False)
+        report = self._measured(best, size)
         self.run.write_log(self.training.history)  # a run killed between state and log is resumed right here
         album.show_training(folder, self.training.history)
         album.show_evaluation(folder, best, data, size, report)
         write_page(folder)
         return report
+
+    def _measured(self, model: Detector, size: int, interrupted: Callable[[], bool] = lambda: False) -> Report:
+        """The evaluation, in smaller batches where training has left too little of a GPU's memory."""
+        batch = EVALUATED
+        while True:
+            with suppress(torch.cuda.OutOfMemoryError):
+                return evaluate(
+                    model, self.val_data, batch_size=batch, size=size, progress=False, interrupted=interrupted
+                )
+            torch.cuda.empty_cache()
+            batch //= 2
+            if not batch:
+                raise UserError(f"the memory of the GPU is too small to evaluate even one image at {size} px.")
 
 
 def _command(processes: int) -> str:

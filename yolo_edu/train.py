@@ -88,6 +88,11 @@ def train(
     batches = Batches(
         train_data, recipe, options.seed, device, rank=world.rank, ranks=world.size, workers=options.workers
     )
+    if batches.fewest == 1 and min(size_at(recipe, e) for e in range(recipe.epochs)) == model.strides[-1]:
+        raise UserError(
+            f"one image of {model.strides[-1]} px alone in a batch leaves BatchNorm a single value to standardize. "
+            "Use another --batch-size or a larger --img-size."
+        )
     if resuming:
         _take_up(training, run, len(batches), world)
     else:
