@@ -4,7 +4,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -21,9 +21,12 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def throughput(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def throughput(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Everything that benchmarks/throughput.py and its parts define."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("throughput")
+    names = ("speed.training", "speed.latency", "speed.show", "throughput")
+    modules = [importlib.import_module(name) for name in names]
+    return SimpleNamespace(**{name: value for module in modules for name, value in vars(module).items()})
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def images() -> torch.Tensor:
     return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def test_machine(throughput: ModuleType) -> None:
+def test_machine(throughput: SimpleNamespace) -> None:
     machine = importlib.import_module("machine")
     description = machine.describe(CPU)
     assert json.loads(json.dumps(description)) == description
@@ -49,7 +52,7 @@ def test_machine(throughput: ModuleType) -> None:
         assert machine.matmul_peak(CPU, precision, sides=(32,), repeats=1) > 0
 
 
-def test_training(throughput: ModuleType, spec: DataSpec, tmp_path: Path) -> None:
+def test_training(throughput: SimpleNamespace, spec: DataSpec, tmp_path: Path) -> None:
     model = YOLOv5v6(TINY, spec.names)
     calls: list[int] = []
     case = throughput.training_case(
@@ -91,7 +94,7 @@ def test_training(throughput: ModuleType, spec: DataSpec, tmp_path: Path) -> Non
         assert word in text
 
 
-def test_too_few_photos_are_copied(throughput: ModuleType, spec: DataSpec) -> None:
+def test_too_few_photos_are_copied(throughput: SimpleNamespace, spec: DataSpec) -> None:
     with throughput.enough_images(spec, 25) as many:
         images = many.images("train")
         assert len(images) == 30
@@ -103,9 +106,9 @@ def test_too_few_photos_are_copied(throughput: ModuleType, spec: DataSpec) -> No
 
 
 @pytest.mark.parametrize("release", list(RELEASES))
-def test_onnxruntime_gives_the_same_rows(throughput: ModuleType, release: str, images: torch.Tensor) -> None:
-    pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra `bench`")
-    pytest.importorskip("onnxscript", reason="onnxscript comes with the extra `bench`")
+def test_onnxruntime_gives_the_same_rows(throughput: SimpleNamespace, release: str, images: torch.Tensor) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra `dev`")
+    pytest.importorskip("onnxscript", reason="onnxscript comes with the extra `dev`")
     model: Detector = RELEASES[release](TINY, 3)
     results = throughput.latency_case(model, images, CPU, ways=("eager", "fused", "onnxruntime"), rounds=3)
     for way in results.values():
@@ -117,7 +120,7 @@ def test_onnxruntime_gives_the_same_rows(throughput: ModuleType, release: str, i
 
 @pytest.mark.parametrize("missing", ["onnxruntime", "onnxscript"])
 def test_what_is_missing_is_said(
-    throughput: ModuleType, images: torch.Tensor, missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    throughput: SimpleNamespace, images: torch.Tensor, missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("onnxruntime", "onnxscript"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
@@ -133,7 +136,7 @@ def test_what_is_missing_is_said(
     assert (tmp_path / "speed.png").is_file()
 
 
-def test_settled_batchnorm_keeps_values_in_range(throughput: ModuleType, images: torch.Tensor) -> None:
+def test_settled_batchnorm_keeps_values_in_range(throughput: SimpleNamespace, images: torch.Tensor) -> None:
     model = throughput.settle(YOLOv5v6(TINY, 3), images)
     assert not model.training
     with torch.no_grad():
@@ -141,12 +144,12 @@ def test_settled_batchnorm_keeps_values_in_range(throughput: ModuleType, images:
     assert 0.05 < float(p3.std()) < 5
 
 
-def test_difference_is_relative_for_pixels_and_absolute_for_probabilities(throughput: ModuleType) -> None:
+def test_difference_is_relative_for_pixels_and_absolute_for_probabilities(throughput: SimpleNamespace) -> None:
     expected = torch.tensor([400.0, 0.01])
     assert throughput.difference(torch.tensor([404.0, 0.01]), expected) == pytest.approx(0.01)
     assert throughput.difference(torch.tensor([400.0, 0.03]), expected) == pytest.approx(0.02)
 
 
-def test_exact_numerics_need_no_second_way(throughput: ModuleType, spec: DataSpec) -> None:
+def test_exact_numerics_need_no_second_way(throughput: SimpleNamespace, spec: DataSpec) -> None:
     case = throughput.training_case("tiny", YOLOv5v6(TINY, spec.names), spec, 64, 4, CPU, numerics=EXACT, rounds=2)
     assert list(case["ways"]) == ["float32"]
