@@ -288,6 +288,9 @@ def test_resuming_with_a_smaller_batch(spec: DataSpec, tmp_path: Path) -> None:
     assert after["ema_updates"] == before["ema_updates"] + 2 * 2
     recipe, _, _ = run.read_config()
     assert recipe.batch == 6
+    for batch in (0, -4):  # the option is wrong, not the run
+        with pytest.raises(UserError, match="batch must be more than 0"):
+            resume(run, batch=batch, progress=False)
 
 
 def test_a_run_with_float16_goes_on_without_a_gpu(spec: DataSpec, tmp_path: Path) -> None:

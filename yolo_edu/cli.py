@@ -35,7 +35,7 @@ from yolo_edu.predict import NO_WINDOW, predict
 from yolo_edu.recipe import RECIPES, Recipe
 from yolo_edu.run import Options, Run, new_folder
 from yolo_edu.summary import layer_table, parameter_table, printout, torchinfo_summary
-from yolo_edu.train import resume, train
+from yolo_edu.train import check_classes, resume, train
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -109,11 +109,7 @@ def _to_train(args: argparse.Namespace) -> tuple[DataSpec, Detector, Recipe]:
         model = model_from_cfg(args.cfg, spec.names) if args.cfg else build_model(args.model, spec.names)
         return spec, model, recipe
     model = load_checkpoint(args.weights)
-    if len(model.names) != len(spec.names):
-        raise UserError(
-            f"{args.weights}: knows {len(model.names)} classes, {spec.path} has {len(spec.names)}. "
-            "Train from scratch (leave out --weights) or give weights of the same classes."
-        )
+    check_classes(model, spec, args.weights)  # before a folder is made
     return spec, model, recipe
 
 

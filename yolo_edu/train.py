@@ -70,11 +70,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C, with everything up to the last step saved; after a second one, at once.
     """
     device = torch.device(device)
-    if len(spec.names) != model.classes:
-        raise UserError(
-            f"the model knows {model.classes} classes, {spec.path} has {len(spec.names)}. "
-            "Train from scratch or start from weights of as many classes."
-        )
+    check_classes(model, spec)
     model.names = spec.names  # weights that start a run bring the names of their own data
     speaking = progress and world.first
     train_data = DetectionData(spec, "train", recipe.image_size, options.cache, copies=world.size)
@@ -196,6 +192,15 @@ def train(
     return keeper.finish() if keeper else None
 
 
+def check_classes(model: Detector, spec: DataSpec, what: object = "the model") -> None:
+    """A UserError if the data has another number of classes than the model; `what` names the model in it."""
+    if len(spec.names) != model.classes:
+        raise UserError(
+            f"{what}: knows {model.classes} classes, {spec.path} has {len(spec.names)}. "
+            "Train from scratch (leave out --weights) or start from weights of as many classes."
+        )
+
+
 # --- around the loop ------------------------------------------------------------------------------------
 
 
@@ -223,9 +228,8 @@ def _is_measured(epoch: int, recipe: Recipe, options: Options) -> bool:
 
 def _patience_is_over(training: Training[Detector], options: Options) -> bool:
     """Asked when an epoch has just been measured: were better weights found too long ago?"""
-    if options.patience is None or not training.history or "map50" not in training.history[-1]:
-        return False
-    return training.epoch - training.best_epoch >= options.patience
+    measured = bool(training.history) and "map50" in training.history[-1]
+    return options.patience is not None and measured and training.epoch - training.best_epoch >= options.patience
 
 
 def _save_together(training: Training[Detector], keeper: Keeper | None, world: World) -> None:
@@ -267,13 +271,16 @@ def resume(
     recipe, options, others = run.read_config()
     try:
         path, model, recorded = others["data"], build(others["model"]), others["device"]
-        recipe = replace(recipe, batch=batch or recipe.batch)
     except DESCRIPTION_ERRORS as error:
         raise UserError(f"{run.config}: damaged ({error!r}). Start a new run.") from None
+    try:
+        recipe = replace(recipe, batch=recipe.batch if batch is None else batch)
+    except ValueError as error:
+        raise UserError(f"{error}. Change that option.") from None
     device = usable_device(device or recorded)
     if device.type == "cpu" and options.precision == "float16":
         options = replace(options, precision="float32")  # begun on a GPU; a CPU has no float16 worth the name
-    if batch and world.first:
+    if batch is not None and world.first:
         run.write_config(recipe, options, **others)
     return train(
         read_spec(path),
