@@ -61,7 +61,7 @@ def latency_table(latency: Mapping[str, Results]) -> list[str]:
     """One line a model, then why something is missing."""
     ways = list(next(iter(latency.values())))
     lines = [
-        f"latency: one {LATENCY_SIZE} px image, pixels to rows, float32: ms of the best turn; × eager; difference to its rows",
+        f"latency, {LATENCY_SIZE} px, pixels to rows, float32: ms of the best turn; × eager; difference to its rows",
         f"{'model':10}" + "".join(f"{way:>26}" for way in ways),
     ]
     notes = []
