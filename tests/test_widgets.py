@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from yolo_edu.course import widgets
+from yolo_edu.course.widgets import frame
 from yolo_edu.data import Sample
 from yolo_edu.nms import Detections
 
@@ -27,7 +28,7 @@ FOUND = Detections(
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, str]]:
     calls: list[tuple[Any, str]] = []
-    monkeypatch.setattr(widgets, "show", lambda widget, fallback: calls.append((widget, fallback)))
+    monkeypatch.setattr(frame, "show", lambda widget, fallback: calls.append((widget, fallback)))
     return calls
 
 
@@ -40,7 +41,7 @@ def test_above_keeps_what_is_surer(threshold: float) -> None:
 
 
 def test_confidence_explorer_counts_what_it_shows(shown: list[tuple[Any, str]]) -> None:
-    slider = widgets.confidence_explorer([SAMPLE], [FOUND], ["queen", "king"])
+    slider = widgets.confidence_explorer([SAMPLE], [FOUND], ["queen", "king"]).controls["value"]
     box, fallback = shown[0]
     view = box.children[1]
     assert "above 0.25: <b>2</b> boxes, <b>2</b> of them right. <b>2</b> of 2 cards found." in view.value
@@ -55,16 +56,16 @@ def test_confidence_explorer_counts_what_it_shows(shown: list[tuple[Any, str]]) 
 
 def test_show_puts_widget_and_page_into_one_output(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr(widgets, "display", lambda data, **options: calls.append((data, options)))
-    slider = widgets.ipywidgets.FloatSlider()
-    widgets.show(slider, "<p>page</p>")
+    monkeypatch.setattr(frame, "display", lambda data, **options: calls.append((data, options)))
+    slider = frame.ipywidgets.FloatSlider()
+    frame.show(slider, "<p>page</p>")
     data, options = calls[0]
     assert options == {"raw": True}
     assert data["text/html"] == "<p>page</p>"
     assert data[build.WIDGET_VIEW]["model_id"] == slider.model_id
 
-    monkeypatch.setattr(widgets, "in_colab", lambda: True)
-    widgets.show(slider, "<p>page</p>")
+    monkeypatch.setattr(frame, "in_colab", lambda: True)
+    frame.show(slider, "<p>page</p>")
     assert calls[1] == (slider, {})  # there the page would be shown instead of the widget
 
 
@@ -75,7 +76,7 @@ def test_explorer_in_a_kernel_redraws_without_an_error(tmp_path: Path) -> None:
         "box = torch.tensor([[10.0, 10, 30, 40]])\n"
         "sample = Sample(torch.zeros(3, 60, 80, dtype=torch.uint8), box, torch.tensor([0]))\n"
         "found = Detections(box, torch.tensor([0.5]), torch.tensor([0]))\n"
-        "slider = widgets.confidence_explorer([sample], [found], ['ace'])",
+        "slider = widgets.confidence_explorer([sample], [found], ['ace']).controls['value']",
         "slider.value = 0.75",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])

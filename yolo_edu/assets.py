@@ -34,3 +34,17 @@ def shipped_weights(name: str = "cards_n") -> Path:
         return path
     known = sorted(f.stem for f in WEIGHTS_FOLDER.glob("*.safetensors"))
     raise UserError(f"{name}: no such shipped model. Shipped here: {', '.join(known) or 'none'}.")
+
+
+def sample_photo(name: str = "cat") -> Path:
+    """Path of a shipped photo without labels: "cat", "coffee" or "astronaut"; free of rights, credits beside them.
+
+    Raises:
+        UserError: no photo of this name.
+    """
+    folders = [folder / "photos" for folder in DATA_FOLDERS]
+    for folder in folders:
+        if (folder / f"{name}.jpg").is_file():
+            return folder / f"{name}.jpg"
+    known = sorted({f.stem for folder in folders for f in folder.glob("*.jpg")})
+    raise UserError(f"{name}: no such sample photo. Shipped here: {', '.join(known) or 'none'}.")

@@ -197,7 +197,7 @@ print(f"and after the second filter, described next, {len(first.boxes)}: the box
 # %%
 pair = some[:2]
 candidates = detect(model, [sample.image for sample in pair], size=size, confidence=0.05)
-slider = widgets.confidence_explorer(pair, candidates, model.names, threshold=0.25)
+explorer = widgets.confidence_explorer(pair, candidates, model.names, threshold=0.25)
 
 # %% [markdown]
 # The slider runs no network: it only hides boxes that were found once, at 0.05. May it do that, with NMS in between? Yes: a box is
@@ -402,4 +402,4 @@ quiz.ask(
 # **References** Redmon, Divvala, Girshick, Farhadi 2015, arXiv:1506.02640 (one network, one pass) · Lin, Dollár, Girshick, He, Hariharan, Belongie 2016, arXiv:1612.03144 (feature pyramids) ·
 # Liu, Qi, Qin, Shi, Jia 2018, arXiv:1803.01534 (the path down again) · Okabe, Ito 2008, *Color Universal Design* (the colors)
 #
-# **00 Start here** · next: 01 The convolution block
+# **00 Start here** · 01 The convolution block →

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import ipywidgets
 
-from yolo_edu.course.widgets import show
+from yolo_edu.course.widgets.frame import show
 
 TOLERANCE = 1e-9  # a prediction that is off by rounding only is right
 

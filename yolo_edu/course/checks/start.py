@@ -1,110 +1,17 @@
-"""Exercise checks: the learner's function against an oracle on random inputs, and plain words when they differ.
-
-Every check takes the learner's function and returns the function that the lesson goes on with: the learner's
-if it is right, otherwise the reference.
-"""
+"""Exercises of lesson 00: a label row from a box, precision and recall from scores."""
 
 import random
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from yolo_edu.boxes import scale_boxes, xyxy_to_cxcywh
+from yolo_edu.course.checks.compare import Function, Mistake, numbers
+from yolo_edu.course.checks.functions import ROUNDS, judge_function
 
-ROUNDS = 20  # random inputs a check tries
-Function = Callable[..., Any]
-
-
-class Mistake(NamedTuple):
-    """A wrong function that learners write, and what to say when an answer equals its result."""
-
-    function: Function
-    hint: str
-
-
-def _tensor(value: object) -> Tensor | None:
-    """What the learner returned, as a float tensor; None if it is not made of numbers."""
-    try:
-        return torch.as_tensor(value, dtype=torch.float32).detach().cpu()
-    except (TypeError, ValueError, RuntimeError):
-        return None
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-def _numbers(value: Tensor) -> str:
-    return "(" + ", ".join(f"{x:.4g}" for x in value.flatten().tolist()) + ")"
-
-
-def _problem(
-    function: Function,
-    oracle: Function,
-    cases: Sequence[tuple[Any, ...]],
-    mistakes: Sequence[Mistake],
-    describe: Callable[..., str],
-) -> str | None:
-    """What is wrong with `function`, in plain words; None if it agrees with the oracle on every case.
-
-    Raises:
-        NotImplementedError: the stub was left as it is.
-    """
-    answers = []
-    for case in cases:
-        given = [x.clone() if isinstance(x, Tensor) else x for x in case]
-        try:
-            value = function(*given)
-        except NotImplementedError:
-            raise
-        except Exception as error:  # whatever the learner's code raises, the lesson goes on
-            return f"for {describe(*case)} your code stopped with {type(error).__name__}: {error}"
-        if value is None or value is Ellipsis:
-            return f"you returned {value}. Is there a `return` with your result at the end?"
-        for before, after in zip(case, given, strict=True):
-            if isinstance(before, Tensor) and not torch.equal(before, after):
-                return (
-                    "the numbers are changed in the caller's tensor too. Compute new values instead of writing "
-                    "into the argument: `box[0] = …` and `box /= …` change it in place."
-                )
-        answers.append(value)
-    wanted = [torch.as_tensor(oracle(*case), dtype=torch.float32) for case in cases]
-    pairs: list[tuple[tuple[Any, ...], Tensor, Tensor]] = []
-    for case, answer, right in zip(cases, answers, wanted, strict=True):
-        mine = _tensor(answer)
-        if mine is None:
-            return f"you returned {answer!r} of type {type(answer).__name__}; {len(right)} numbers were expected."
-        if mine.shape != right.shape:
-            return f"for {describe(*case)} the expected shape was {tuple(right.shape)}, yours is {tuple(mine.shape)}."
-        pairs.append((case, mine, right))
-    wrong = [pair for pair in pairs if not _same(pair[1], pair[2])]
-    if not wrong:
-        return None
-    case, mine, right = wrong[0]
-    example = f"For {describe(*case)} you returned {_numbers(mine)}; {_numbers(right)} is right."
-    for mistake in mistakes:
-        if all(_same(g, torch.as_tensor(mistake.function(*c), dtype=torch.float32)) for c, g, _ in pairs):
-            return f"{mistake.hint} {example}"
-    return f"{len(wrong)} of {len(pairs)} random inputs come out wrong. {example}"
-
-
-def _judge(number: str, function: Function, oracle: Function, reference: str, **settings: Any) -> Function:
-    """Print the verdict of one exercise and return the function to go on with."""
-    try:
-        problem = _problem(function, oracle, **settings)
-    except NotImplementedError:
-        print(f"{number} not attempted yet: the lesson goes on with {reference}.")
-        return oracle
-    if problem is not None:
-        print(f"{number}: {problem}\nUntil it is right, the lesson goes on with {reference}.")
-        return oracle
-    print(f"{number} is right: {len(settings['cases'])} random inputs, the same numbers as {reference}.")
-    return function
-
-
-# --- lesson 00 ------------------------------------------------------------------------------------------
+__all__ = ["label_row", "precision_recall"]
 
 
 def _label_row(box: Tensor, width: float, height: float) -> Tensor:
@@ -150,14 +57,14 @@ def label_row(function: Callable[[Tensor, int, int], Any]) -> Callable[[Tensor, 
             "the center is right, but you give half the size. The format wants the whole width and height.",
         ),
     ]
-    return _judge(
+    return judge_function(
         "0.1",
         function,
         _label_row,
         "yolo_edu's own conversion",
         cases=cases,
         mistakes=mistakes,
-        describe=lambda box, w, h: f"the box {_numbers(box)} in a photo of {w} × {h} pixels",
+        describe=lambda box, w, h: f"the box {numbers(box)} in a photo of {w} × {h} pixels",
     )
 
 
@@ -204,7 +111,7 @@ def precision_recall(function: Function) -> Function:
         Mistake(of_all, "precision is a share of the boxes that were kept, not of all boxes."),
         Mistake(of_reported, "recall is a share of the objects in the photo, also of those that no box ever found."),
     ]
-    return _judge(
+    return judge_function(
         "0.2",
         function,
         _precision_recall,

@@ -1,4 +1,4 @@
-"""Things to play with. Each shows a live widget where widgets run and a picture of its default state elsewhere."""
+"""Things to play with in lesson 00: a confidence threshold on live detections."""
 
 import base64
 import html
@@ -8,29 +8,17 @@ import cv2
 import ipywidgets
 import numpy as np
 import torch
-from IPython.display import display
 from torch import Tensor
 
-from yolo_edu.course.setup import in_colab
+from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.data import Sample
 from yolo_edu.draw import annotate
 from yolo_edu.metrics import match
 from yolo_edu.nms import Detections
 
-VIEW = "application/vnd.jupyter.widget-view+json"
+__all__ = ["above", "confidence_explorer"]
+
 JPEG_QUALITY = 88
-
-
-def show(widget: ipywidgets.Widget, fallback: str) -> None:
-    """Display a widget, and with it the HTML that stands in its place where widgets do not run.
-
-    One output holds both: a live front end takes the widget, an exported page or a viewer the HTML.
-    """
-    if in_colab():  # its page keeps what it shows, and takes HTML before widgets
-        display(widget)
-        return
-    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-    display({"text/plain": "an interactive widget", "text/html": fallback, VIEW: view}, raw=True)
 
 
 def above(detections: Detections, threshold: float) -> Detections:
@@ -46,7 +34,7 @@ def confidence_explorer(
     *,
     threshold: float = 0.25,
     lowest: float = 0.05,
-) -> ipywidgets.FloatSlider:
+) -> Explorer:
     """A slider that hides uncertain detections.
 
     Args:
@@ -58,7 +46,7 @@ def confidence_explorer(
         lowest: where it ends on the left.
 
     Returns:
-        The slider, already shown with its photos.
+        The slider, "value", already shown with its photos.
     """
     correct = [_correct(sample, found) for sample, found in zip(samples, detections, strict=True)]
     objects = sum(len(sample.labels) for sample in samples)
@@ -87,15 +75,7 @@ def confidence_explorer(
         readout_format=".2f",
         layout=ipywidgets.Layout(width="420px"),
     )
-    view = ipywidgets.HTML(page(threshold))
-
-    def on_move(change: dict[str, float]) -> None:
-        view.value = page(change["new"])
-
-    slider.observe(on_move, names="value")
-    note = "<p><i>A slider stands here when you run the cell; this is where it starts.</i></p>"
-    show(ipywidgets.VBox([slider, view]), page(threshold) + note)
-    return slider
+    return explore({"value": slider}, page, note="A slider stands here when you run the cell; this is where it starts.")
 
 
 def _correct(sample: Sample, found: Detections) -> Tensor:

@@ -1,27 +1,28 @@
 """The map of the network: every row of its table, placed and joined as an image goes through the live model."""
 
 import copy
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 
-from yolo_edu.draw import class_color, text_color
+from yolo_edu.course.figures.diagram import (
+    DIM,
+    FADED,
+    FONT,
+    GRAY,
+    INK,
+    LEVEL_COLORS,
+    PLAIN,
+    arrow,
+    canvas,
+    ink_on,
+    rounded,
+)
 from yolo_edu.model import Detector, YOLOv5
 from yolo_edu.summary import layer_rows
 
-
-def hex_color(k: int) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*class_color(k))
-
-
-# Each level has one color in the whole course; Okabe and Ito's, like the classes of yolo_edu.draw.
-LEVEL_COLORS = {"P3": hex_color(4), "P4": hex_color(0), "P5": hex_color(2)}
-INK, DIM, FADED, PLAIN, GRAY = "#1c1c1c", "#6e6e6e", "#c4c4c4", "#f6f6f6", "#9a9a9a"
 MAP_ALT = (
     "Map of YOLOv5: the backbone takes the image down to strides 8, 16 and 32, the neck carries meaning up to "
     "the fine grid and place down to the coarse grid, and the head predicts boxes at the levels P3, P4 and P5."
@@ -83,7 +84,6 @@ LEFT = {"backbone": 1.24, "top-down": 3.86, "bottom-up": 6.48, "head": 9.1}
 NARROW = 1.52  # a cell of the head
 DETECT, DETECT_WIDTH = 11.0, 0.88
 PAGE = 12.02
-FONT = 13  # points: still 7 pixels high when the map is shown 500 pixels wide
 TITLES = {
     "backbone": "Backbone ↓\nwhat is there?",
     "top-down": "Neck ↑\nmeaning to fine grids",
@@ -120,17 +120,14 @@ def network_map(lit: str | None = None, model: Detector | None = None, *, size: 
     bands, place = _layout(rows)
     bottom = max(end for _, end in bands.values())
 
-    figure = plt.figure(figsize=(PAGE, bottom + 0.8))
-    ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, PAGE), ylim=(bottom + 0.04, -0.76))
-    ax.set_axis_off()
+    figure, ax = canvas(PAGE, bottom + 0.8, top=-0.76)
     for part, title in TITLES.items():
         middle = LEFT[part] + (WIDTH if part != "head" else NARROW) / 2
         ax.text(middle, -0.38, title, ha="center", va="center", fontsize=FONT, weight="bold", color=INK)
     for stride, (top, end) in bands.items():
         level = levels.get(stride)
         color = LEVEL_COLORS[level] if level else GRAY
-        _rounded(ax, 0.06, top, PAGE - 0.12, end - top - 0.08, facecolor=color, alpha=0.17, edgecolor="none")
+        rounded(ax, 0.06, top, PAGE - 0.12, end - top - 0.08, facecolor=color, alpha=0.17, edgecolor="none")
         text = f"{level or ''}\nstride {stride}\n{size // stride} × {size // stride}".strip()
         ax.text(0.62, (top + end - 0.08) / 2, text, ha="center", va="center", fontsize=FONT, color=INK)
     key = "a tile: row · block · channels of its output\nan arrow: what a row takes in"
@@ -175,26 +172,16 @@ def _layout(rows: list[Row]) -> tuple[dict[int, tuple[float, float]], dict[int, 
     return bands, place
 
 
-def _rounded(ax: Axes, x: float, y: float, width: float, height: float, **style: Any) -> None:
-    ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06", **style))
-
-
 def _cell(ax: Axes, box: tuple[float, float, float], words: tuple[str, str, str], color: str, lit: bool) -> None:
     """One row of the table at `box` (left, top, width): number, name, channels."""
     x, y, width = box
     background = color if lit else PLAIN
-    _rounded(ax, x, y, width, HEIGHT, facecolor=background, edgecolor=INK if lit else FADED, linewidth=1)
-    ink = _ink(background) if lit else DIM
+    rounded(ax, x, y, width, HEIGHT, facecolor=background, edgecolor=INK if lit else FADED, linewidth=1)
+    ink = ink_on(background) if lit else DIM
     middle = y + HEIGHT / 2
     for where, text, side in ((0.07, words[0], "left"), (width - 0.07, words[2], "right")):
         ax.text(x + where, middle, text, ha=side, va="center_baseline", fontsize=FONT - 1, color=ink)
     ax.text(x + 0.36, middle, words[1], va="center_baseline", fontsize=FONT, color=ink)
-
-
-def _ink(background: str) -> tuple[float, float, float]:
-    red, green, blue = (round(255 * c) for c in to_rgb(background))
-    r, g, b = text_color((red, green, blue))
-    return r / 255, g / 255, b / 255
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], color: str, *, into_detect: bool) -> None:
@@ -209,17 +196,14 @@ def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], color
         # A long way down runs near its target, a short one near its source: so they do not cross.
         gutter = x2 - (0.15 if abs(y2 - y1) > 2.5 * PITCH else 0.31)
         points = [(right, y1), (x2, y2)] if y1 == y2 else [(right, y1), (gutter, y1), (gutter, y2), (x2, y2)]
-    ax.plot(*zip(*points, strict=True), color=color, linewidth=1.4, solid_joinstyle="miter")
-    ax.annotate(
-        "", points[-1], points[-2], arrowprops={"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0}
-    )
+    arrow(ax, points, color)
 
 
 def _detect(ax: Axes, row: Row, heights: list[float], lit: bool) -> None:
     """The last row: as tall as the three levels that it takes in."""
     top, end = min(heights), max(heights) + HEIGHT
     background = "#ffffff" if lit else PLAIN
-    _rounded(ax, DETECT, top, DETECT_WIDTH, end - top, facecolor=background, edgecolor=INK if lit else FADED)
+    rounded(ax, DETECT, top, DETECT_WIDTH, end - top, facecolor=background, edgecolor=INK if lit else FADED)
     text = f"{row.number}\n{row.name}\n{row.channels}\na cell"
     middle = DETECT + DETECT_WIDTH / 2, (top + end) / 2
     ax.text(*middle, text, ha="center", va="center", fontsize=FONT, color=INK if lit else DIM, linespacing=1.5)

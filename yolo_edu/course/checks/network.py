@@ -1,0 +1,3 @@
+"""Exercises of lesson 08."""
+
+__all__: list[str] = []
