@@ -88,9 +88,8 @@ def results_of(value: Any, *, keep_graph: bool = False) -> list[Tensor] | None:
 def same(mine: Any, right: Any) -> bool:
     if not isinstance(mine, list) or not isinstance(right, list) or shapes(mine) != shapes(right):
         return False
-    return all(
-        torch.allclose(a, b, rtol=1e-4, atol=1e-5 + 1e-5 * _largest(b)) for a, b in zip(mine, right, strict=True)
-    )
+    pairs = [(a.detach(), b.detach()) for a, b in zip(mine, right, strict=True)]
+    return all(torch.allclose(a, b, rtol=1e-4, atol=1e-5 + 1e-5 * _largest(b)) for a, b in pairs)
 
 
 def _largest(x: Tensor) -> float:

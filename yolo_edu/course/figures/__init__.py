@@ -12,6 +12,7 @@ from yolo_edu.course.figures.dense import *
 from yolo_edu.course.figures.diagram import DIM, INK, LEVEL_COLORS, WORK_COLORS, hex_color
 from yolo_edu.course.figures.display import html_image, show
 from yolo_edu.course.figures.head import *
+from yolo_edu.course.figures.maps import map_grid
 from yolo_edu.course.figures.neck import *
 from yolo_edu.course.figures.network import *
 from yolo_edu.course.figures.network_map import MAP_ALT, map_rows, network_map
