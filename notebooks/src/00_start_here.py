@@ -312,14 +312,14 @@ figures.show(
 # | lesson | you build and see |
 # |---|---|
 # | [00 Start here](00_start_here.ipynb) | a trained detector on photos, the map of the network |
-# | 01 The convolution block | Conv, BatchNorm, activation; parameters by hand; the receptive field |
-# | 02 The dense block | dense layers, growth rate, transitions, DenseNet |
-# | 03 Cross-stage partial networks | splitting a stage in two; BottleneckCSP and C3 |
-# | 04 CSPDarknet, the backbone | Darknet-53, CSPDarknet53, Focus; feature maps of a trained model |
-# | 05 Spatial pyramid pooling | SPP with bins, SPP at stride 1, and why SPPF is its equal |
-# | 06 FPN and PAN, the neck | the way up, the way down, adaptive feature pooling |
-# | 07 Anchors and Detect, the head | grids, anchors, k-means, the box formula |
-# | 08 The whole network | every row of the article's table, five sizes from two numbers |
+# | [01 The convolution block](01_convolution_block.ipynb) | Conv, BatchNorm, activation; parameters by hand; the receptive field |
+# | [02 The dense block](02_dense_block.ipynb) | dense layers, growth rate, transitions, DenseNet |
+# | [03 Cross-stage partial networks](03_csp.ipynb) | splitting a stage in two; BottleneckCSP and C3 |
+# | [04 CSPDarknet, the backbone](04_csp_darknet.ipynb) | Darknet-53, CSPDarknet53, Focus; feature maps of a trained model |
+# | [05 Spatial pyramid pooling](05_spp.ipynb) | SPP with bins, SPP at stride 1, and why SPPF is its equal |
+# | [06 FPN and PAN, the neck](06_fpn_pan.ipynb) | the way up, the way down, adaptive feature pooling |
+# | [07 Anchors and Detect, the head](07_anchors_and_detect.ipynb) | grids, anchors, k-means, the box formula |
+# | [08 The whole network](08_yolov5.ipynb) | every row of the article's table, five sizes from two numbers |
 # | 09 Boxes, NMS, mAP | IoU and its relatives, suppression, precision, recall, average precision |
 # | 10 Target assignment | which cell and which anchor must predict which object |
 # | 11 The loss | box, objectness and class; the first loss predicted before it is run |
@@ -402,4 +402,4 @@ quiz.ask(
 # **References** Redmon, Divvala, Girshick, Farhadi 2015, arXiv:1506.02640 (one network, one pass) · Lin, Dollár, Girshick, He, Hariharan, Belongie 2016, arXiv:1612.03144 (feature pyramids) ·
 # Liu, Qi, Qin, Shi, Jia 2018, arXiv:1803.01534 (the path down again) · Okabe, Ito 2008, *Color Universal Design* (the colors)
 #
-# **00 Start here** · 01 The convolution block →
+# **00 Start here** · [01 The convolution block](01_convolution_block.ipynb) →

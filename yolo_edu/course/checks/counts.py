@@ -53,7 +53,7 @@ def judge_counts(
 
 
 def count_parameters(
-    number: str, answers: Mapping[str, int | None], module: nn.Module, *, words: Mapping[str, str] | None = None
+    number: str, answers: Mapping[str, int | None], module: nn.Module, *, words: Mapping[int, str] | None = None
 ) -> dict[str, float]:
     """`judge_counts` for the trainable parameters of a module's parts, with the slips that everybody makes.
 
@@ -75,12 +75,11 @@ def count_parameters(
         weights = sum(m.weight.numel() for m in convolutions)
         known = {
             right[name] - 2 * norms: "You forgot BatchNorm: γ and β, two numbers a channel.",
-            right[name] - norms: "BatchNorm trains two numbers a channel, γ and β.",
+            right[name] - norms: "BatchNorm trains two numbers a channel, γ and β; the convolution has no bias.",
             right[name] + 2 * norms: "The running mean and variance of BatchNorm are measured, not trained.",
             right[name] + biases: "These convolutions have no bias: the β of BatchNorm is one.",
-            right[name] + biases - 2 * norms: "No bias in the convolution, but γ and β in BatchNorm.",
             right[name] - weights + flat: "You forgot the kernel's area, height times width.",
+            **(words or {}),
         }
-        known |= {wrong: text for wrong, text in (words or {}).items()} if words else {}  # type: ignore[misc]
         slips[name] = {float(count): text for count, text in known.items() if count != right[name]}
     return judge_counts(number, answers, right, slips=slips)
