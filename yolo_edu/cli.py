@@ -1,4 +1,4 @@
-"""The command line: `yolo-edu train | test | detect | summary | garden | lint | anchors`.
+"""The command line: `yolo-edu train | doctor | test | detect | summary | garden | lint | anchors`.
 
 Flags keep the names of the article's era; each command only collects arguments for one function.
 """
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from yolo_edu import garden
 from yolo_edu.album import show_evaluation
@@ -21,6 +22,7 @@ from yolo_edu.cfg import build_model, model_from_cfg
 from yolo_edu.checkpoint import load_checkpoint, read_metadata
 from yolo_edu.data import DataSpec, DetectionData, read_spec
 from yolo_edu.distributed import joined, own_device
+from yolo_edu.doctor import examine
 from yolo_edu.errors import UserError
 from yolo_edu.evaluate import Report, evaluate
 from yolo_edu.fit import Spoiled
@@ -111,6 +113,32 @@ def _to_train(args: argparse.Namespace) -> tuple[DataSpec, Detector, Recipe]:
     model = load_checkpoint(args.weights)
     check_classes(model, spec, args.weights)  # before a folder is made
     return spec, model, recipe
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    spec, model, recipe = _to_train(args)
+    errors = [fault for fault in lint(spec) if fault.severity == "error"]
+    for fault in errors:
+        print(fault)
+    if errors:
+        print(f"{len(errors)} faults in the labels: mend them first")
+        return 1
+    data = DetectionData(spec, "train", recipe.image_size)
+    failed = 0
+    with tqdm(total=args.steps, desc="one batch", leave=False, disable=None) as bar:
+        for finding in examine(
+            model,
+            data,
+            recipe,
+            device=usable_device(args.device),
+            steps=args.steps,
+            fresh=not args.weights,
+            progress=bar.update,
+        ):
+            failed += not finding.good
+            tqdm.write(str(finding))
+    print("nothing stands against a training" if not failed else f"{failed} of the checks failed")
+    return 1 if failed else 0
 
 
 def _load(args: argparse.Namespace) -> tuple[Detector, int]:
@@ -205,6 +233,7 @@ def _anchors(args: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Command] = {
     "train": _train,
+    "doctor": _doctor,
     "test": _test,
     "detect": _detect,
     "summary": _summary,

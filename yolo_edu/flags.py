@@ -31,16 +31,7 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
         return sub
 
     sub = command("train", "train a detector on a data set YAML")
-    sub.add_argument("--data", type=Path, help="data set YAML; default: the shipped cards")
-    sub.add_argument("--model", default="yolov5n", help=f"from scratch: {', '.join([*ALIASES, *MODELS])}")
-    sub.add_argument("--cfg", type=Path, help="model YAML in the official format, instead of --model")
-    sub.add_argument("--weights", type=Path, help="start from this checkpoint")
-    sub.add_argument("--recipe", choices=RECIPES, default="short", help="settings to start from")
-    sub.add_argument("--epochs", type=int, help="instead of the recipe's")
-    sub.add_argument("--batch-size", "--batch", type=int, help="instead of the recipe's")
-    sub.add_argument("--img-size", "--img", type=int, help="training size in pixels, instead of the recipe's")
-    sub.add_argument("--lr", type=float, help="learning rate, instead of the recipe's")
-    sub.add_argument("--seed", type=_at_least(0, 2**40), default=0, help="of weights, order and augmentation")
+    _what_to_train(sub)
     sub.add_argument("--evaluate-every", type=_at_least(1), help="epochs; default: about 20 times in the run")
     sub.add_argument("--patience", type=_at_least(1), help="stop after so many epochs without better weights")
     sub.add_argument(
@@ -57,12 +48,15 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=_at_least(1), default=2, help="threads that read ahead without a cache")
     sub.add_argument("--compile", action="store_true", help="torch.compile: slow start, faster steps")
     sub.add_argument("--deterministic", action="store_true", help="same bits every time on a GPU too, slower")
-    sub.add_argument("--device", help="cpu, cuda, cuda:1 …; default: a GPU where there is one")
     sub.add_argument("--project", default="runs/train", help="folder of the run folders")
     sub.add_argument("--name", default="exp", help="name of the run folder")
     sub.add_argument(
         "--resume", metavar="FOLDER", help="continue this run with its own settings; only --batch-size may change"
     )
+
+    sub = command("doctor", "what can be known before a long training: labels, anchors, first loss, one batch")
+    _what_to_train(sub)
+    sub.add_argument("--steps", type=_at_least(10), default=80, help="of the attempt to learn one batch by heart")
 
     sub = command("test", "measure a checkpoint on a split of a data set")
     _weights(sub)
@@ -120,6 +114,20 @@ def _at_least(low: int, high: float = math.inf) -> Callable[[str], int]:
         return int(text)
 
     return integer
+
+
+def _what_to_train(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--data", type=Path, help="data set YAML; default: the shipped cards")
+    sub.add_argument("--model", default="yolov5n", help=f"from scratch: {', '.join([*ALIASES, *MODELS])}")
+    sub.add_argument("--cfg", type=Path, help="model YAML in the official format, instead of --model")
+    sub.add_argument("--weights", type=Path, help="start from this checkpoint")
+    sub.add_argument("--recipe", choices=RECIPES, default="short", help="settings to start from")
+    sub.add_argument("--epochs", type=int, help="instead of the recipe's")
+    sub.add_argument("--batch-size", "--batch", type=int, help="instead of the recipe's")
+    sub.add_argument("--img-size", "--img", type=int, help="training size in pixels, instead of the recipe's")
+    sub.add_argument("--lr", type=float, help="learning rate, instead of the recipe's")
+    sub.add_argument("--seed", type=_at_least(0, 2**40), default=0, help="of weights, order and augmentation")
+    sub.add_argument("--device", help="cpu, cuda, cuda:1 …; default: a GPU where there is one")
 
 
 def _weights(sub: argparse.ArgumentParser) -> None:

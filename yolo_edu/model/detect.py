@@ -59,6 +59,21 @@ def decode_box(logits: Tensor, anchors: Tensor) -> Tensor:
     return torch.cat([2 * probability[..., :2] - 0.5, (2 * probability[..., 2:]).square() * anchors], dim=-1)
 
 
+def encode_box(box: Tensor, anchors: Tensor) -> Tensor:
+    """The box formula backwards: the logits from which `decode_box` makes this box.
+
+    Args:
+        box: (..., 4) center offset from the cell's top-left corner, width, height; in grid cells.
+        anchors: (..., 2) anchor width and height in grid cells, broadcastable.
+
+    Returns:
+        (..., 4) logits; infinite where a center lies 0.5 cells or more outside its cell or a side is four times
+        the anchor's, not a number beyond.
+    """
+    offset, size = (box[..., :2] + 0.5) / 2, (box[..., 2:] / anchors).sqrt() / 2
+    return torch.cat([offset, size], dim=-1).logit()
+
+
 class Detect(nn.Module):
     """Turns three feature maps into raw predictions, and raw predictions into boxes.
 
@@ -118,23 +133,34 @@ class Detect(nn.Module):
         return torch.cat(rows, dim=1)
 
 
-def initialize_biases(convs: Sequence[nn.Conv2d], classes: int, *, class_margin: float) -> None:
-    """Start the detector at the rate of objects a real image has, instead of at one half everywhere.
+def prior_logits(stride: int, classes: int, class_margin: float) -> tuple[float, float]:
+    """Objectness and class logits that say what is known before any training: objects are rare, classes are K.
 
-    Objectness gets + ln(8 / cells), about 8 objects in a 640 pixel image; each class + ln(0.6 / (K − margin)).
+    About 8 objects in a 640 pixel image, so 8 / cells for an anchor in a cell; each class 0.6 / (K − margin).
     Focal loss paper, section 3.3: Lin et al. 2017, arXiv:1708.02002.
 
     Args:
-        convs: prediction convolutions of P3, P4, P5, A · (5 + K) channels each.
+        stride: pixels of the network input a cell spans.
         classes: K.
         class_margin: 0.99 in R1, 0.99999 in R7: keeps K = 1 finite.
+    """
+    return math.log(8 / (640 / stride) ** 2), math.log(0.6 / (classes - class_margin))
+
+
+def initialize_biases(convs: Sequence[nn.Conv2d], classes: int, *, class_margin: float) -> None:
+    """Start the detector at the rate of objects a real image has: add `prior_logits` to the biases.
+
+    Args:
+        convs: prediction convolutions of P3, P4, P5, A · (5 + K) channels each.
+        classes, class_margin: see `prior_logits`.
     """
     for conv, stride in zip(convs, STRIDES, strict=True):
         assert conv.bias is not None
         with torch.no_grad():
             bias = conv.bias.view(-1, 5 + classes)
-            bias[:, 4] += math.log(8 / (640 / stride) ** 2)
-            bias[:, 5:] += math.log(0.6 / (classes - class_margin))
+            objectness, each_class = prior_logits(stride, classes, class_margin)
+            bias[:, 4] += objectness
+            bias[:, 5:] += each_class
 
 
 class Detector(nn.Module):
