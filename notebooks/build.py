@@ -9,6 +9,7 @@ fit to be committed. With YOLO_EDU_SMOKE=1 lessons take their short cuts: they a
 """
 
 import argparse
+import ast
 import hashlib
 import os
 import re
@@ -87,9 +88,22 @@ def read_script(path: Path) -> NotebookNode:
         seen[digest] = seen.get(digest, 0) + 1
         cell.metadata.pop("lines_to_next_cell", None)  # jupytext's note to itself
         cell["id"] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+        if cell.cell_type == "code" and _only_asks(cell.source):
+            cell.metadata["jupyter"] = {"source_hidden": True}  # it would give the answer away
     notebook["metadata"] = nbformat.from_dict(METADATA)
     notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
     return notebook
+
+
+def _only_asks(source: str) -> bool:
+    """Whether a cell does nothing but ask the reader: every statement is a call of `quiz`."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:  # a magic, say
+        return False
+    calls = [s.value.func for s in statements if isinstance(s, ast.Expr) and isinstance(s.value, ast.Call)]
+    asks = [f for f in calls if isinstance(f, ast.Attribute) and ast.unparse(f.value) == "quiz"]
+    return len(statements) == len(asks) > 0
 
 
 def execute(

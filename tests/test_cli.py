@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import GOLDEN
 
 from yolo_edu.assets import sample_data
 from yolo_edu.cfg import ALIASES, MODELS
 from yolo_edu.checkpoint import save_checkpoint
 from yolo_edu.cli import main
+from yolo_edu.course import article
 from yolo_edu.fit import Spoiled
 from yolo_edu.model import YOLOv5v6
 
@@ -34,16 +34,16 @@ def test_summary_of_every_model(name: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_summary_printout_is_the_articles(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary", "yolov5s", "--printout"]) == 0
-    assert capsys.readouterr().out.strip() == (GOLDEN / "yolov5s_printout.txt").read_text().strip()
+    assert capsys.readouterr().out.strip() == (article.FOLDER / "yolov5s_printout.txt").read_text().strip()
 
 
 def test_summary_table_has_the_articles_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary", "yolov5s", "--table"]) == 0
     ours = capsys.readouterr().out.rstrip("\n").split("\n")
-    article = (GOLDEN / "yolov5s_parameter_table.txt").read_text().rstrip("\n").split("\n")
-    assert len(ours) == len(article) == 192
+    printed = (article.FOLDER / "yolov5s_parameter_table.txt").read_text().rstrip("\n").split("\n")
+    assert len(ours) == len(printed) == 192
     # All but the last two columns, mean and deviation of random draws, must agree to the letter.
-    assert [line[:86].split() for line in ours] == [line[:86].split() for line in article]
+    assert [line[:86].split() for line in ours] == [line[:86].split() for line in printed]
 
 
 def test_train_test_detect(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

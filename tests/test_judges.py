@@ -52,7 +52,7 @@ FUNCTIONS = {
     "value": (lambda x, n: 2 * x + n + (n == 3), "1 of 3 random inputs come out wrong. For n = 3"),
     "cut": (lambda x, n: doubled(x.detach(), n), "no gradient flows back to the input"),
     "half cut": (lambda x, n: x + x.detach() + n, "for n = 1 the gradient is not"),
-    "too many": (lambda x, n: [doubled(x, n), x], "1 tensors were expected, yours are 2"),
+    "too many": (lambda x, n: [doubled(x, n), x], "the expected number of tensors was 1, you returned 2"),
 }
 
 

@@ -86,3 +86,14 @@ def test_cells_are_short(script: Path) -> None:
         lines = [line for line in code.splitlines() if line.strip()]
         assert len(lines) <= 40, f"{len(lines)} lines from {lines[0]!r}"
         ast.parse(code)
+
+
+def test_the_glossary_links_only_to_what_exists_and_defines_each_word_once() -> None:
+    text = (build.SOURCES / "glossary.py").read_text(encoding="utf-8")
+    links = re.findall(r"\[(\d\d)\]\((\w+)\.ipynb\)", text)
+    assert all((build.SOURCES / f"{name}.py").is_file() and name.startswith(number) for number, name in links)
+    words = re.findall(r"^# \| ([^|]+?) \| [^|]+ \| \[", text, re.MULTILINE)
+    assert len(words) == len(set(words)) == len(links)
+    lessons = [int(number) for number, _ in links]
+    assert lessons == sorted(lessons)  # in the order in which a reader meets them
+    assert {script.stem[:2] for script in LESSONS} == {number for number, _ in links}

@@ -110,6 +110,13 @@ def test_build_writes_a_clean_notebook_and_check_follows_edits(tmp_path: Path) -
     assert build.check([agrees], folder=tmp_path) == ["lesson.ipynb differs from its script, first in cell 2"]
 
 
+def test_a_cell_that_only_asks_hides_its_source(tmp_path: Path) -> None:
+    asking = "quiz.ask('Which?', ['a', 'b'], answer=0, why='so')\nquiz.predict('how many', answer=3)"
+    script = write_script(tmp_path, "from yolo_edu.course import quiz", asking, f"x = 3\n{asking}", "%time 1", "")
+    hidden = [cell.metadata.get("jupyter") for cell in build.read_script(script).cells]
+    assert hidden[:4] == [None, {"source_hidden": True}, None, None]
+
+
 @pytest.mark.parametrize(
     ("cells", "message"),
     [

@@ -175,3 +175,9 @@ def test_a_folded_axis_is_not_mistaken_for_the_width():
     rows = layer_rows(nn.Sequential(Unshuffle(), nn.Conv2d(12, 4, 3)), 16)
     assert rows[1].outputs[0].receptive_field is None
     assert layer_rows(nn.ConvTranspose2d(3, 3, 2, 2), 16)[0].outputs[0].receptive_field is None
+
+
+def test_mish_leaves_every_position_in_its_place():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Mish(inplace=True), nn.Conv2d(4, 4, 3, 1, 1), nn.Mish())
+    (*_, last) = layer_rows(network, 64)
+    assert (last.outputs[0].stride, last.outputs[0].receptive_field) == (2, 7)

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 import torchvision
-from conftest import GOLDEN
 from torch import Tensor, nn
 
 from yolo_edu import summary
+from yolo_edu.course import article
 from yolo_edu.errors import UserError
 from yolo_edu.model import RELEASES, Detector, YOLOv5, YOLOv5v6
 from yolo_edu.summary import (
@@ -21,8 +21,8 @@ from yolo_edu.summary import (
     torchinfo_summary,
 )
 
-PRINTOUT = (GOLDEN / "yolov5s_printout.txt").read_text()
-TABLE = (GOLDEN / "yolov5s_parameter_table.txt").read_text()
+PRINTOUT = (article.FOLDER / "yolov5s_printout.txt").read_text()
+TABLE = (article.FOLDER / "yolov5s_parameter_table.txt").read_text()
 SIZES = [("yolov5", size) for size in "smlx"] + [("yolov5v6", size) for size in "nsmlx"]
 
 

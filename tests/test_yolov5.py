@@ -10,6 +10,7 @@ from networks import count, shake_norms
 from torch import Tensor, nn
 
 from yolo_edu.checkpoint import load_checkpoint
+from yolo_edu.course import article
 from yolo_edu.model import YOLOv5
 from yolo_edu.model.blocks import BottleneckCSP, Conv
 
@@ -46,7 +47,7 @@ def test_parameter_counts(size: str, parameters: int, tensors: int) -> None:
 
 def test_names_and_shapes_of_the_article() -> None:
     """All 191 rows: order, name, gradient flag, count (six digits, as printed), shape."""
-    rows = (GOLDEN / "yolov5s_parameter_table.txt").read_text().splitlines()[1:]
+    rows = (article.FOLDER / "yolov5s_parameter_table.txt").read_text().splitlines()[1:]
     pattern = re.compile(r"\s*(\d+)\s+(\S+)\s+(True|False)\s+(\S+)\s+\[([\d, ]+)\]")
     printed = []
     for row in rows:

@@ -145,6 +145,8 @@ _KEEPING = {
     aten._native_batch_norm_legit_no_training,
     aten._batch_norm_no_update,
     aten.cudnn_batch_norm,
+    aten.mish,
+    aten.mish_,
 }
 
 

@@ -136,7 +136,8 @@ class Detect(nn.Module):
 def prior_logits(stride: int, classes: int, class_margin: float) -> tuple[float, float]:
     """Objectness and class logits that say what is known before any training: objects are rare, classes are K.
 
-    About 8 objects in a 640 pixel image, so 8 / cells for an anchor in a cell; each class 0.6 / (K − margin).
+    A probability of 8 / cells, cells counted at 640 pixels: each of the nine anchor grids starts as if 8 of its
+    cells held an object. Each class 0.6 / (K − margin).
     Focal loss paper, section 3.3: Lin et al. 2017, arXiv:1708.02002.
 
     Args:

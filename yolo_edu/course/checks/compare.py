@@ -112,7 +112,7 @@ def expected_words(right: Sequence[Tensor]) -> str:
 def difference(where: str, mine: Sequence[Tensor], right: Sequence[Tensor]) -> str:
     """The first difference, shape before value; starts with a small letter."""
     if len(mine) != len(right):
-        return f"{where} {len(right)} tensors were expected, yours are {len(mine)}."
+        return f"{where} the expected number of tensors was {len(right)}, you returned {len(mine)}."
     for index, (a, b) in enumerate(zip(mine, right, strict=True)):
         which = f" at place {index}" if len(right) > 1 else ""
         if a.shape != b.shape:

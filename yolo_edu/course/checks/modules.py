@@ -113,9 +113,12 @@ def _module_problem(
         except NotImplementedError:
             raise
         except Exception as error:
-            for mistake in mistakes:
-                if isinstance(_module_outcome(mistake, oracle, case, inputs, seed=index), type(error)):
-                    return f"{mistake.hint} {where[0].upper()}{where[1:]} stopped with {error_words(error)}"
+            outcomes = [(m.hint, _module_outcome(m, oracle, case, inputs, seed=index)) for m in mistakes]
+            stopped = [(hint, e) for hint, e in outcomes if isinstance(e, type(error))]
+            # The same message tells more than the same kind of error.
+            stopped.sort(key=lambda pair: error_words(pair[1]) != error_words(error))
+            if stopped:
+                return f"{stopped[0][0]} {where[0].upper()}{where[1:]} stopped with {error_words(error)}"
             return f"{where} stopped with {error_words(error)}"
         if value is None or value is Ellipsis:
             return f"`forward` returned {value}. Is there a `return` with your result at the end?"

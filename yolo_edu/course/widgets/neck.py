@@ -1,3 +1,157 @@
-"""Things to play with in lesson 06."""
+"""Things to play with in lesson 06: ways through the map, and what each level says before and after suppression."""
 
-__all__: list[str] = []
+import base64
+import html
+from collections.abc import Sequence
+
+import cv2
+import ipywidgets
+import numpy as np
+import torch
+from torch import Tensor
+
+from yolo_edu.caption import class_color
+from yolo_edu.course.widgets.frame import Explorer, explore
+from yolo_edu.course.widgets.neck_map import WayMap
+from yolo_edu.draw import annotate
+from yolo_edu.model import Detector, YOLOv5
+from yolo_edu.nms import Detections
+
+__all__ = ["level_explorer", "path_tracer"]
+
+JPEG_QUALITY = 88
+LEVELS = {"P3": 4, "P4": 0, "P5": 2}  # the course's color number of each
+
+
+def path_tracer(model: Detector | None = None, *, start: int | None = None, end: int | None = None) -> Explorer:
+    """Two rows to choose: the ways between them with the fewest and the most convolutions, lit on the map.
+
+    Args:
+        model: None: the article's network, YOLOv5 s.
+        start, end: rows at first; None: P3 of the backbone, and N5.
+
+    Returns:
+        The controls "start", "end" and "closed", already shown with the map. "closed" shuts a part of the network.
+    """
+    if model is None:
+        with torch.device("meta"):
+            model = YOLOv5("s", 5)
+    drawn = WayMap(model)
+    names = {number: drawn.name(number) for number in drawn.numbers}
+    closable = {
+        "nothing": (),
+        "the backbone behind the start": None,
+        f"the way down the pyramid ({_rows(drawn.graph.down_rows())})": tuple(drawn.graph.down_rows()),
+        f"the way up the pyramid ({_rows(drawn.graph.up_rows())})": tuple(drawn.graph.up_rows()),
+    }
+
+    def page(start: int, end: int, closed: tuple[int, ...] | None) -> str:
+        behind = tuple(r.number for r in drawn.graph.rows if r.part == "backbone" and r.number > start)
+        shut = behind if closed is None else closed
+        fewest, most = (drawn.graph.way(start, end, most=most, closed=shut) for most in (False, True))
+        if fewest is None or most is None:
+            words = f"No way leads from {names[start]} to {names[end]}: arrows only lead onwards, and closed rows stop."
+        else:
+            words = (
+                f"From {names[start]} to {names[end]}: the fewest convolutions are <b>{fewest.convolutions}</b> "
+                f"(green, solid; rows {_arrows(fewest.rows)}), the most <b>{most.convolutions}</b> "
+                f"(vermilion, dashed; rows {_arrows(most.rows)})."
+            )
+        alt = f"Map of the network. {words}".replace("<b>", "").replace("</b>", "")
+        source = base64.b64encode(drawn.svg(fewest, most, shut).encode()).decode()
+        picture = f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{source}"'
+        return f'{picture} style="width:100%;max-width:820px"><p>{words}</p>'
+
+    style = {"description_width": "initial"}
+    wide = ipywidgets.Layout(width="270px")
+    rows = [(name, number) for number, name in names.items()]
+    first = drawn.levels["P3"] if start is None else start
+    last = drawn.levels["N5"] if end is None else end
+    controls = {
+        "start": ipywidgets.Dropdown(options=rows, value=first, description="from", style=style, layout=wide),
+        "end": ipywidgets.Dropdown(options=rows[1:], value=last, description="to", style=style, layout=wide),
+        "closed": ipywidgets.Dropdown(
+            options=list(closable.items()),
+            value=(),
+            description="closed",
+            style=style,
+            layout=ipywidgets.Layout(width="360px"),
+        ),
+    }
+    return explore(controls, page)
+
+
+def _rows(numbers: Sequence[int]) -> str:
+    return f"rows {', '.join(map(str, numbers))}"
+
+
+def _arrows(rows: Sequence[int]) -> str:
+    return " → ".join("image" if row < 0 else str(row) for row in rows)
+
+
+def level_explorer(
+    image: Tensor,
+    found: Detections,
+    levels: Tensor,
+    kept: Tensor,
+    names: Sequence[str],
+    *,
+    zoom: int = 2,
+) -> Explorer:
+    """What the three levels say about one photo, before and after non-maximum suppression.
+
+    Args:
+        image: (3, H, W) uint8, what the network saw.
+        found: every box above the confidence threshold, in pixels of `image`, best first; nothing suppressed yet.
+        levels: (N,) 3, 4 or 5 for each of them.
+        kept: (M,) places of those that suppression leaves.
+        names: of the classes.
+        zoom: pixels of the picture for one of the image.
+
+    Returns:
+        The controls "level" (0: all) and "after" (bool), already shown with the photo.
+    """
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    big = cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
+    stays = torch.zeros(len(levels), dtype=torch.bool)
+    stays[kept] = True
+
+    def page(level: int, after: bool) -> str:
+        shown = stays.clone() if after else torch.ones_like(stays)
+        if level:
+            shown &= levels == level
+        places = shown.nonzero().flatten()
+        picture = _boxes(big, Detections(found.boxes[places] * zoom, *(x[places] for x in found[1:])), levels[places])
+        count = {name: int((levels[places] == int(name[1])).sum()) for name in LEVELS}
+        parts = ", ".join(f"{name} <b>{n}</b>" for name, n in count.items())
+        said = sorted({names[k] for k in found.labels[places].tolist()})
+        words = f"{'After' if after else 'Before'} suppression: {parts}. Names: {', '.join(said) or 'none'}."
+        return f"{_image(picture, 'A photo with boxes. ' + words.replace('<b>', '').replace('</b>', ''))}<p>{words}</p>"
+
+    choices = [("all levels", 0), *((f"{name} only", int(name[1])) for name in LEVELS)]
+    controls = {
+        "level": ipywidgets.Dropdown(options=choices, value=0, description="boxes of"),
+        "after": ipywidgets.ToggleButtons(
+            options=[("before NMS", False), ("after NMS", True)], value=False, description=" "
+        ),
+    }
+    return explore(controls, page)
+
+
+def _boxes(photo: np.ndarray, found: Detections, levels: Tensor) -> np.ndarray:
+    """A copy with every box in its level's color; the surest of each level also says its level and score."""
+    canvas = photo.copy()
+    labels = torch.tensor([LEVELS[f"P{level}"] for level in levels.tolist()], dtype=torch.int64)
+    for box, k in zip(found.boxes.round().int().tolist(), labels.tolist(), strict=True):
+        cv2.rectangle(canvas, box[:2], box[2:], (0, 0, 0), 3)
+        cv2.rectangle(canvas, box[:2], box[2:], class_color(k), 1)
+    first = [int((levels == level).nonzero()[0]) for level in levels.unique().tolist()]
+    texts = [next((name for name, color in LEVELS.items() if color == k), "") for k in range(max(LEVELS.values()) + 1)]
+    return annotate(canvas, Detections(found.boxes[first], found.scores[first], labels[first]), texts)
+
+
+def _image(pixels: np.ndarray, alt: str) -> str:
+    """(H, W, 3) uint8 RGB as an HTML image that needs no file."""
+    _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    source = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    return f'<img alt="{html.escape(alt)}" src="{source}" style="max-width:100%">'
