@@ -655,7 +655,7 @@ explorer = widgets.level_explorer(picture, found, levels, kept, model.names)
 
 # %%
 def fpn_level(side):
-    """The level that a box of side × side pixels is cut out of; 224: the photos that backbones are trained on."""
+    """The level for a box of side × side pixels; 224 is the size of the photos that backbones train on."""
     return int(torch.floor(4 + torch.log2(torch.tensor(side / 224))).clamp(2, 5))
 
 

@@ -26,6 +26,7 @@ NEEDED = {
     "safetensors": "safetensors",
     "pycocotools": "pycocotools",
     "ipywidgets": "ipywidgets",
+    "anywidget": "anywidget",
 }
 
 FIRST_CELL = """\

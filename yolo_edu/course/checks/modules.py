@@ -114,11 +114,12 @@ def _module_problem(
             raise
         except Exception as error:
             outcomes = [(m.hint, _module_outcome(m, oracle, case, inputs, seed=index)) for m in mistakes]
-            stopped = [(hint, e) for hint, e in outcomes if isinstance(e, type(error))]
-            # The same message tells more than the same kind of error.
-            stopped.sort(key=lambda pair: error_words(pair[1]) != error_words(error))
+            mine_words = error_words(error)
+            stopped = [(error_words(e) == mine_words, hint) for hint, e in outcomes if isinstance(e, type(error))]
             if stopped:
-                return f"{stopped[0][0]} {where[0].upper()}{where[1:]} stopped with {error_words(error)}"
+                # The same message tells more than the same kind of error.
+                hint = next((hint for equal, hint in stopped if equal), stopped[0][1])
+                return f"{hint} {where[0].upper()}{where[1:]} stopped with {mine_words}"
             return f"{where} stopped with {error_words(error)}"
         if value is None or value is Ellipsis:
             return f"`forward` returned {value}. Is there a `return` with your result at the end?"

@@ -4,7 +4,10 @@
 of one lesson each.
 """
 
+from yolo_edu.course.figures.assignment import *
+from yolo_edu.course.figures.augmentation import *
 from yolo_edu.course.figures.book import FIGURES, FOLDER, PHOTOS, write
+from yolo_edu.course.figures.boxes import *
 from yolo_edu.course.figures.convolution import *
 from yolo_edu.course.figures.csp import *
 from yolo_edu.course.figures.darknet import *
@@ -12,9 +15,11 @@ from yolo_edu.course.figures.dense import *
 from yolo_edu.course.figures.diagram import DIM, INK, LEVEL_COLORS, WORK_COLORS, hex_color
 from yolo_edu.course.figures.display import html_image, show
 from yolo_edu.course.figures.head import *
+from yolo_edu.course.figures.losses import *
 from yolo_edu.course.figures.maps import map_grid
 from yolo_edu.course.figures.neck import *
 from yolo_edu.course.figures.network import *
 from yolo_edu.course.figures.network_map import MAP_ALT, map_rows, network_map
 from yolo_edu.course.figures.spp import *
 from yolo_edu.course.figures.start import *
+from yolo_edu.course.figures.training import *

@@ -10,7 +10,22 @@ import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from yolo_edu.course.figures import convolution, csp, darknet, dense, head, neck, network, spp, start
+from yolo_edu.course.figures import (
+    assignment,
+    augmentation,
+    boxes,
+    convolution,
+    csp,
+    darknet,
+    dense,
+    head,
+    losses,
+    neck,
+    network,
+    spp,
+    start,
+    training,
+)
 from yolo_edu.course.figures.display import JPEG_QUALITY
 from yolo_edu.course.figures.network_map import MAP_ALT, network_map
 
@@ -27,6 +42,11 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
     **neck.FIGURES,
     **head.FIGURES,
     **network.FIGURES,
+    **boxes.FIGURES,
+    **assignment.FIGURES,
+    **losses.FIGURES,
+    **augmentation.FIGURES,
+    **training.FIGURES,
 }
 PHOTOS: dict[str, Callable[[], Figure]] = {**start.PHOTOS}
 

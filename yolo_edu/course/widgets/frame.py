@@ -35,6 +35,7 @@ def explore(
     page: Callable[..., str],
     *,
     note: str = "Controls stand here when you run the cell; this is where they start.",
+    still: str = "",
 ) -> Explorer:
     """Show controls above a page that follows them.
 
@@ -42,6 +43,7 @@ def explore(
         controls: name → widget with a `value`; keyboard reachable, as all of ipywidgets' own are.
         page: the controls' values by name → HTML. It must be quick: it is called on every move.
         note: said below the default page where no widgets run.
+        still: HTML that stands above the default page there, for controls that are pictures themselves.
 
     Returns:
         What was shown. Setting `controls[name].value` redraws `view`.
@@ -59,5 +61,5 @@ def explore(
     for control in named.values():
         control.observe(on_move, names="value")
     bar = ipywidgets.HBox(list(named.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
-    show(ipywidgets.VBox([bar, view]), f"{view.value}<p><i>{note}</i></p>")
+    show(ipywidgets.VBox([bar, view]), f"{still}{view.value}<p><i>{note}</i></p>")
     return Explorer(named, view)

@@ -1,0 +1,3 @@
+"""Wrong answers to the exercises of lesson 13, and what a learner must read."""
+
+WRONG: dict[str, list[tuple[str, str]]] = {}

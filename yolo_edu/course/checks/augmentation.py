@@ -1,0 +1,3 @@
+"""Exercises of lesson 12."""
+
+__all__: list[str] = []

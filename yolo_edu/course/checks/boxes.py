@@ -1,0 +1,3 @@
+"""Exercises of lesson 09."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Exercises of lesson 11."""
+
+__all__: list[str] = []

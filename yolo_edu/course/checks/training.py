@@ -1,0 +1,3 @@
+"""Exercises of lesson 13."""
+
+__all__: list[str] = []
