@@ -337,6 +337,7 @@ figures.show(
 #   inputs and tells you what kind of mistake it sees. Then hints, one at a time, and the solution last.
 # - **Play.** Change a number in any cell and run it again. Nothing here can break your files.
 # - **Strange state?** *Run → Restart Kernel and Run All Cells* (in Colab: *Runtime → Restart session and run all*) brings every lesson back to order.
+# - **A word you do not know?** The [glossary](glossary.ipynb) says what people say and what it means, in the order of the lessons.
 # - **Shapes** are written in one alphabet: B images, A anchors, C channels, H and W height and width, K classes, N boxes, L levels.
 #
 # ## Quiz

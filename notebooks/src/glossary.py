@@ -35,6 +35,69 @@
 # | NMS, non-maximum suppression | of several boxes of one class that overlap strongly, only the surest stays | [00](00_start_here.ipynb) |
 # | precision | the share of the reported boxes that are right | [00](00_start_here.ipynb) |
 # | recall | the share of the objects that were found | [00](00_start_here.ipynb) |
+# | feature map | one channel of a layer's output: the photo as seen by one kernel | [01](01_convolution_block.ipynb) |
+# | kernel, filter | the small grid of weights that slides over the input, one layer of it for each input channel | [01](01_convolution_block.ipynb) |
+# | stride | pixels the window moves between two outputs; in a whole network, pixels of the image between neighboring cells | [01](01_convolution_block.ipynb) |
+# | padding | rows and columns of zeros added around a map so that it keeps its size; cells at the border read them too | [01](01_convolution_block.ipynb) |
+# | parameters | the numbers that training changes; what BatchNorm measures is not among them | [01](01_convolution_block.ipynb) |
+# | FLOPs | floating-point operations, here 2 × multiply-adds of convolutions. They count work; they do not measure time | [01](01_convolution_block.ipynb) |
+# | BatchNorm | brings each channel to mean 0 and variance 1, then scales by γ and shifts by β; the batch's own numbers in training, running averages in evaluation | [01](01_convolution_block.ipynb) |
+# | momentum of BatchNorm | the weight of the new batch in the running average, the opposite of an optimizer's momentum | [01](01_convolution_block.ipynb) |
+# | activation | a function that bends each number on its own; its derivative decides how much gradient passes back | [01](01_convolution_block.ipynb) |
+# | fusing, folding | putting BatchNorm's constants into the convolution's weight and a bias: same answers, in evaluation only | [01](01_convolution_block.ipynb) |
+# | receptive field | the pixels that can influence one cell; the effective one, which does so noticeably, is much smaller | [01](01_convolution_block.ipynb) |
+# | dense block | layers on one grid, each reading the block's input and all earlier outputs, side by side on channels | [02](02_dense_block.ipynb) |
+# | growth rate, k | how many new channels one dense layer adds | [02](02_dense_block.ipynb) |
+# | concatenation | maps put side by side on channels. Nothing is added up; widths add, and the next layer pays for them | [02](02_dense_block.ipynb) |
+# | pre-activation | BatchNorm and activation come before the convolution, so every reader normalizes what it reads for itself | [02](02_dense_block.ipynb) |
+# | bottleneck | a 1 × 1 convolution to fewer channels before the 3 × 3 one | [02](02_dense_block.ipynb) |
+# | transition | BatchNorm, activation and a 1 × 1 convolution that mixes and shrinks channels, in DenseNet with a 2 × 2 mean | [02](02_dense_block.ipynb) |
+# | compression, θ | the share of its channels that a transition keeps | [02](02_dense_block.ipynb) |
+# | vanishing gradient | the gradient shrinks at every layer on its way back, until little reaches the first ones | [02](02_dense_block.ipynb) |
+# | checkpointing (of activations) | results are dropped after the forward pass and computed again in the backward pass: memory for time | [02](02_dense_block.ipynb) |
+# | cross-stage partial, CSP | a stage in which part of the channels goes round the expensive layers and joins them at the end | [03](03_csp.ipynb) |
+# | split, x₀′ and x₀″ | the channels are divided: x₀′ goes round, x₀″ goes through. YOLOv5 projects all channels twice instead | [03](03_csp.ipynb) |
+# | projection | a 1 × 1 convolution: each output channel is a weighted sum of all input channels | [03](03_csp.ipynb) |
+# | BottleneckCSP | the stage of the June 2020 release: cv1, bottlenecks and cv3 deep, cv2 direct, one BatchNorm at the joint, cv4 | [03](03_csp.ipynb) |
+# | C3 | the stage of release 7.0: BottleneckCSP without the convolution behind the bottlenecks | [03](03_csp.ipynb) |
+# | shortcut | whether a bottleneck adds its input to its output; off in the neck, where the direct path remains | [03](03_csp.ipynb) |
+# | stored activations | feature maps that wait for the backward pass; in training they often need more memory than the weights | [03](03_csp.ipynb) |
 # | backbone | the rows that take the image down to strides 8, 16, 32: less where, more what | [04](04_csp_darknet.ipynb) |
-# | neck | the rows between backbone and head, which mix the three levels | [06](06_fpn_pan.ipynb) |
+# | stage | a run of layers on maps of one size; it begins by halving the map | [04](04_csp_darknet.ipynb) |
+# | stem | the first layer, which takes in the image | [04](04_csp_darknet.ipynb) |
+# | residual block | 1 × 1 then 3 × 3 convolution whose result is added to its input | [04](04_csp_darknet.ipynb) |
+# | Darknet-53 | YOLOv3's backbone: 52 convolutions; the 53rd layer is the classifier's, which a detector cuts off | [04](04_csp_darknet.ipynb) |
+# | CSPDarknet53 | YOLOv4's backbone: Darknet-53's stages split in two paths, with Mish. YOLOv5's is a relative, not a copy | [04](04_csp_darknet.ipynb) |
+# | Focus, space to depth | every second row and column become four small pictures on the channels, then a convolution | [04](04_csp_darknet.ipynb) |
+# | spatial pyramid pooling, SPP | maxima over windows or bins of several sizes, put side by side | [05](05_spp.ipynb) |
+# | bin | one of m × m parts of a map, whatever its size; it gives its maximum, channel by channel | [05](05_spp.ipynb) |
+# | SPPF | three max-pools of 5 in a row instead of 5, 9 and 13 side by side: the same numbers with fewer comparisons | [05](05_spp.ipynb) |
+# | fully connected layer | has a weight for every number that comes in, so it fits one input size only | [05](05_spp.ipynb) |
+# | fully convolutional network | takes images of any size and answers with a grid that grows with the image | [05](05_spp.ipynb) |
+# | neck | the rows between backbone and head, which let the three maps exchange what they know, sizes unchanged | [06](06_fpn_pan.ipynb) |
+# | top-down path | from the coarse map to the fine one | [06](06_fpn_pan.ipynb) |
+# | bottom-up path | from the fine map to the coarse one. The backbone is one; PAN adds a second | [06](06_fpn_pan.ipynb) |
+# | lateral | the branch that brings a backbone map into the neck at its own size | [06](06_fpn_pan.ipynb) |
+# | FPN | a top-down path: enlarge the coarser result, add the lateral, smooth | [06](06_fpn_pan.ipynb) |
+# | PAN | FPN followed by a second bottom-up path. YOLOv5 takes that path and concatenates | [06](06_fpn_pan.ipynb) |
+# | nearest upsampling | every cell repeated 2 × 2; no parameters | [06](06_fpn_pan.ipynb) |
+# | RoI | a proposed box that a second stage cuts out of a feature map; YOLOv5 has none | [06](06_fpn_pan.ipynb) |
+# | adaptive feature pooling | each RoI is cut out of every level and the element-wise maximum is kept; belongs to two-stage detectors | [06](06_fpn_pan.ipynb) |
 # | head | the last convolutions and Detect, which turn maps into boxes | [07](07_anchors_and_detect.ipynb) |
+# | anchor | a width and a height without a place; the network predicts a factor of it | [07](07_anchors_and_detect.ipynb) |
+# | objectness | the head's answer to "is there an object?" for one anchor in one cell | [07](07_anchors_and_detect.ipynb) |
+# | logit, raw prediction | the number before the sigmoid; a box only after decoding | [07](07_anchors_and_detect.ipynb) |
+# | decoding | raw x, y, w, h to a box in pixels: (2σ − 0.5 + cell) · stride and (2σ)² · anchor | [07](07_anchors_and_detect.ipynb) |
+# | responsible cell | the cell that holds the center of the object's box; in YOLOv5 up to two neighbors as well | [07](07_anchors_and_detect.ipynb) |
+# | closeness | how alike an anchor and a label are: the worse of the two side ratios, 1 if equal; above 1/4 fits | [07](07_anchors_and_detect.ipynb) |
+# | best possible recall, BPR | the share of labels that at least one anchor fits; the others are never trained on | [07](07_anchors_and_detect.ipynb) |
+# | autoanchor | a check before training that searches for anchors if the best possible recall is low | [07](07_anchors_and_detect.ipynb) |
+# | prior, bias initialization | starting the last layer at the rate of objects that real images have, so that the first loss is not all "nothing here" | [07](07_anchors_and_detect.ipynb) |
+# | depth multiple | scales the number of bottlenecks in a stage; rounded, at least 1 | [08](08_yolov5.ipynb) |
+# | width multiple | scales every row's channels, rounded up to a multiple of 8 | [08](08_yolov5.ipynb) |
+# | model file, cfg | two multiples, anchors and rows of [from, number, module, args] | [08](08_yolov5.ipynb) |
+# | parameter tensor | one array that training changes; a Conv has three: weight, γ, β. The article's table calls it a layer | [08](08_yolov5.ipynb) |
+# | state dict | parameters, plus what BatchNorm has measured, plus the anchors | [08](08_yolov5.ipynb) |
+# | fan-in | how many numbers one output adds up: input channels × kernel area | [08](08_yolov5.ipynb) |
+# | standard error | how far a mean of n random numbers strays from the true one: σ/√n | [08](08_yolov5.ipynb) |
+# | meta device | builds a network of shapes without numbers, in milliseconds and without memory | [08](08_yolov5.ipynb) |
