@@ -20,7 +20,7 @@ from yolo_edu.course.checks import convolution as checks
 from yolo_edu.course.figures.diagram import PLAIN
 from yolo_edu.course.widgets import convolution as explorers
 from yolo_edu.model import YOLOv5
-from yolo_edu.model.blocks import Conv, silu
+from yolo_edu.model.blocks import BottleneckCSP, Conv, silu
 from yolo_edu.summary import layer_rows
 
 
@@ -108,6 +108,9 @@ def test_sliding_window_writes_its_numbers_and_frames_one_window() -> None:
     (frame,) = figure.axes[0].patches
     assert isinstance(frame, Rectangle)
     assert (frame.get_xy(), frame.get_width()) == ((1.5, 0.5), 2)
+    figure.draw_without_rendering()
+    cells = [ax.get_window_extent().width / len(v) for ax, v in zip(figure.axes, (patch, kernel, result), strict=True)]
+    assert max(cells) - min(cells) < 0.5  # pixels: cells of one size
     plt.close(figure)
 
 
@@ -120,6 +123,15 @@ def test_effective_field_frames_where_there_is_a_gradient() -> None:
         assert isinstance(frame, Rectangle)
         assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((10.5, 3.5), 6, 5)
     assert "6 × 6 pixels" in words(figure)
+
+
+def test_smooth_parts_split_a_curve_where_it_jumps() -> None:
+    ys = torch.tensor([0.0, 0.01, 0.02, 1.0, 1.01, -1.0])
+    parts = figures.smooth_parts(ys)
+    assert [ys[part].tolist() for part in parts] == [ys[:3].tolist(), ys[3:5].tolist(), ys[5:].tolist()]
+    x = torch.linspace(-5, 5, 501)
+    for name, function in figures.ACTIVATIONS.items():
+        assert len(figures.smooth_parts(figures.slope(function, x))) == 1 + len(explorers.KINKS.get(name, ()))
 
 
 # --- widgets --------------------------------------------------------------------------------------------
@@ -192,7 +204,7 @@ def test_receptive_explorer_says_when_the_window_leaves_the_photo() -> None:
     assert "beyond the photo" in explorer.view.value
     assert "100.0 %" in explorer.view.value
     explorer.controls["layers"].value = 3  # fewer layers than strides: all of them
-    assert "3 of them with stride 2" in explorer.view.value
+    assert "3, the first 3 with stride 2" in explorer.view.value
 
 
 # --- checks ---------------------------------------------------------------------------------------------
@@ -229,13 +241,16 @@ def test_the_oracle_of_the_field_has_the_gradient_s_window(layers: list[tuple[in
 
 def test_statements_about_the_article_s_network() -> None:
     network = YOLOv5("s", 5)
-    kernels = [m.kernel_size for m in network.modules() if isinstance(m, nn.Conv2d)]
-    assert all(k % 2 for kernel in kernels for k in kernel)  # every kernel in the June 2020 release is odd
+    kernels = {m.kernel_size for m in network.modules() if isinstance(m, nn.Conv2d)}
+    assert kernels == {(1, 1), (3, 3)}
     rows = layer_rows(network, 640)
     fields = [row.outputs[0].receptive_field for row in rows]
     assert rows[27].sources == (18, 22, 26)
     assert [rows[i].sources for i in (18, 22, 26)] == [(17,), (21,), (25,)]  # what the head reads
-    assert all((fields[i] or 0) > 640 for i in (17, 21, 25))
+    for i in (17, 21, 25):
+        field, step = fields[i] or 0, rows[i].outputs[0].stride or 0
+        assert field >= 640 + 2 * step  # a unit in the middle reaches both sides of the image
+        assert field / 2 + 2 * step < 640  # one in a corner does not reach the far side
     seven, eight = fields[7], fields[8]
     assert seven is not None
     assert eight is not None
@@ -247,11 +262,47 @@ def test_statements_about_the_article_s_network() -> None:
     assert works == {2 * 160 * 160 * 64 * 32 * 9}
 
 
-def test_ten_factors_of_a_quarter_are_less_than_a_millionth() -> None:
+def test_nine_factors_of_a_quarter() -> None:
     x = torch.linspace(-9, 9, 1801)
     steepest = figures.slope(figures.ACTIVATIONS["sigmoid"], x).max().item()
     assert steepest == pytest.approx(0.25)
-    assert steepest**10 < 1e-6
+    assert steepest**9 < 4e-6
+
+
+def test_where_derivatives_exceed_one_and_which_activation_the_quiz_means() -> None:
+    x = torch.linspace(0, 6, 60001, dtype=torch.float64)
+    for name, start in (("Mish", 0.80), ("SiLU", 1.28)):
+        above = figures.slope(figures.ACTIVATIONS[name], x) > 1
+        first = x[above].min().item()
+        assert round(first, 2) == start
+        assert above[x >= first].all()
+    at = torch.tensor([-4.0, 0.0, 4.0])
+    fitting = [n for n, f in figures.ACTIVATIONS.items() if figures.slope(f, at).tolist() == [0, 0.5, 1]]
+    assert fitting == ["Hardswish"]
+
+
+def test_two_padded_convolutions_are_one_except_along_the_border() -> None:
+    torch.manual_seed(0)
+    one, two = torch.randn(6, 3, 3, 3), torch.randn(4, 6, 3, 3)
+    merged = torch.zeros(4, 3, 5, 5)
+    for i in range(3):  # a position of the second kernel moves the first one
+        for j in range(3):
+            merged[:, :, i : i + 3, j : j + 3] += torch.einsum("oh,hcyx->ocyx", two[:, :, i, j], one)
+    x = torch.randn(1, 3, 12, 12)
+    conv = torch.nn.functional.conv2d
+    difference = (conv(conv(x, one, padding=1), two, padding=1) - conv(x, merged, padding=2)).abs().amax(dim=(0, 1))
+    assert difference[1:-1, 1:-1].max() < 1e-3
+    assert difference[0].max() > 0.1
+
+
+def test_leaky_relus_stand_in_convs_and_behind_eight_concatenations() -> None:
+    network = YOLOv5("s", 5)
+    inside = [m for conv in network.modules() if isinstance(conv, Conv) for m in conv.modules()]
+    leaky = [m for m in network.modules() if isinstance(m, nn.LeakyReLU)]
+    assert len(leaky) == 59
+    assert sum(m in inside for m in leaky) == 51
+    stages = [m for m in network.modules() if isinstance(m, BottleneckCSP)]
+    assert [isinstance(stage.act, nn.LeakyReLU) for stage in stages] == [True] * 8
 
 
 def test_a_stride_early_widens_the_field_and_a_stride_late_does_not() -> None:

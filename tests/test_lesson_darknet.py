@@ -1,6 +1,7 @@
 """Lesson 04: its figures read live modules, its widget shows the map it names, its helpers against slow oracles."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -63,6 +64,10 @@ def test_the_stages_follow_the_modules() -> None:
     assert "3 ×" in text
     assert "(48, 10, 10)" in text
     assert "Conv 3 × 3 → 24" in text
+    assert text.count("(24, 10, 10)") == 2  # the ends of both paths
+    assert text.count("(48, 10, 10)") == 3  # after `down`, the concatenation and `transition`
+    assert "CSPDarknet53, a stage" in text
+    assert "Darknet-53, stage 3" in text
     count = sum(p.numel() for p in csp.parameters())
     assert any(t.startswith(f"{count:,} parameters\n") for t in text)
 
@@ -98,6 +103,40 @@ def test_the_focus_figure_runs_the_live_slicing() -> None:
     assert titles == [f"{r} rows, {c} columns" for r in ("even", "odd") for c in ("even", "odd")]
 
 
+def test_the_drawn_kernel_computes_what_focus_computes() -> None:
+    places = darknet_focus.kernel_places()
+    assert sorted(places.flatten().tolist()) == list(range(36))
+    focus = Focus(2, 3, 3).double().eval()
+    weight = focus.conv.conv.weight.detach()  # (3, 8, 3, 3)
+    kernel = torch.zeros(3, 2, 6, 6, dtype=torch.float64)
+    for phase in range(4):
+        for r in range(3):
+            for c in range(3):
+                row, column = divmod(int(places[phase, r, c]), 6)
+                kernel[:, :, row, column] = weight[:, 2 * phase : 2 * phase + 2, r, c]
+    image = torch.randn(1, 2, 10, 8, dtype=torch.float64)
+    focus.conv.conv.weight.data = weight
+    plain = nn.functional.conv2d(image, kernel, stride=2, padding=2)
+    with torch.no_grad():
+        torch.testing.assert_close(focus.conv.act(focus.conv.bn(plain)), focus(image))
+
+
+def test_the_kernel_figure_runs_the_live_slicing() -> None:
+    class RowByRow(Focus):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(torch.cat([x[..., r::2, c::2] for r in (0, 1) for c in (0, 1)], dim=1))
+
+    def cells(focus: Focus) -> list[str]:
+        """The 36 weights of the large kernel, row by row."""
+        figure = figures.focus_kernel(focus)
+        texts = [t for t in figure.axes[0].texts if re.fullmatch("[abcd][0-8]", t.get_text())][36:]
+        plt.close(figure)
+        return [t.get_text() for t in sorted(texts, key=lambda t: (round(t.get_position()[1], 2), t.get_position()[0]))]
+
+    assert cells(Focus(3, 1))[:12] == ["a0", "c0", "a1", "c1", "a2", "c2", "b0", "d0", "b1", "d1", "b2", "d2"]
+    assert cells(RowByRow(3, 1))[:12] == ["a0", "b0", "a1", "b1", "a2", "b2", "c0", "d0", "c1", "d1", "c2", "d2"]
+
+
 @pytest.mark.parametrize("kind", ["bytes", "floats"])
 def test_spotlight_pixel_by_pixel(kind: str) -> None:
     photo = torch.randint(0, 256, (3, 6, 8), dtype=torch.uint8)
@@ -130,12 +169,6 @@ def photos() -> dict[str, Tensor]:
     return {name: torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8, generator=generator) for name in ("a", "b")}
 
 
-def test_strongest_channels_one_by_one() -> None:
-    maps = torch.randn(9, 5, 7) * torch.arange(9.0).view(-1, 1, 1).flip(0)
-    spreads = {c: float(np.std(maps[c].numpy(), ddof=1)) for c in range(9)}
-    assert widgets.strongest_channels(maps, 4) == sorted(spreads, key=lambda c: -spreads[c])[:4]
-
-
 def test_the_explorer_shows_the_map_it_names(
     model: YOLOv5v6, photos: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,12 +185,12 @@ def test_the_explorer_shows_the_map_it_names(
         )
         assert f"{len(values)} × {len(values)} values from {values.min():.2f} to {values.max():.2f}" in page
         y, x = (values == values.max()).nonzero()[0].tolist()
-        assert f"the highest in row {y} and column {x}" in page
+        assert f"the highest in cell ({y}, {x}), counted from 0" in page
         below = 100 * sum(v < 0 for v in values.flatten().tolist()) / values.numel()
         assert f"{below:.0f} of 100 are negative" in page
         assert f'alt="{photo}; the map of channel {channel} of row {row};' in page
 
-    first = widgets.strongest_channels(outputs[2][0], 1)[0]
+    first = figures.strongest_channels(outputs[2][0], 1)[0]
     expect("a", 2, first)
     explorer.controls["photo"].value = "b"
     expect("b", 2, first)
@@ -185,17 +218,30 @@ def test_the_map_has_the_course_s_colors() -> None:
 # --- what the lesson says without computing it ----------------------------------------------------------
 
 
-def test_500_pixels_fail_in_the_neck() -> None:
-    """The quiz: Focus and the backbone take 500 × 500; P3 has 63 cells, and the neck doubles P4's 32 to 64."""
-    network = YOLOv5("n", 2).eval()
+@pytest.mark.parametrize("kind", [YOLOv5, YOLOv5v6])
+def test_500_pixels_fail_in_the_neck(kind: type[YOLOv5] | type[YOLOv5v6]) -> None:
+    """The quiz: both backbones take 500 × 500; P3 has 63 cells, and the neck doubles P4's 32 to 64. 506 fits."""
+    network = kind("n", 2).eval()
     image = torch.zeros(1, 3, 500, 500)
     with torch.no_grad():
-        p3, p4, p5 = network.backbone(image)
-        assert [level.shape[-1] for level in (p3, p4, p5)] == [63, 32, 16]
+        levels = network.backbone(image)
+        assert [level.shape[-1] for level in levels] == [63, 32, 16]
+        assert [out.shape[-1] for out in row_outputs(network, torch.zeros(1, 3, 506, 506))[:2]] == [253, 127]
         with pytest.raises(RuntimeError, match="Expected size 64 but got size 63"):
             network(image)
+        network(torch.zeros(1, 3, 506, 506))
         with pytest.raises(RuntimeError, match="Sizes of tensors"):
             Focus(3, 4)(torch.zeros(1, 3, 5, 5))  # odd sizes
+
+
+def test_pixel_unshuffle_is_another_order() -> None:
+    image = torch.randn(1, 3, 8, 6)
+    focus = Focus(3, 1)
+    focus.conv = nn.Identity()  # type: ignore[assignment]
+    mine, other = focus(image), nn.functional.pixel_unshuffle(image, 2)
+    order = [4 * color + 2 * row + column for column in (0, 1) for row in (0, 1) for color in range(3)]
+    assert order != sorted(order)
+    assert torch.equal(other[:, order], mine)
 
 
 def test_a_view_of_focus_weights_is_another_function() -> None:

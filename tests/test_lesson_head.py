@@ -33,8 +33,12 @@ def test_the_head_s_numbers_come_from_the_model() -> None:
     for wanted in ("64 → 24", "128 → 24", "256 → 24", "64 × 40 × 40", "P5: 10 × 10 cells", "3 · 8 = 24 numbers"):
         assert wanted in text
     assert f"{3 * (40**2 + 20**2 + 10**2):,} boxes of 8 numbers\nfor an image of 320 × 320" in text
-    assert "46 × 47" in text  # the anchors of P4
+    shapes = [p for p in figures.head_diagram(YOLOv5v6("n", 3, anchors=anchors)).axes[0].patches if not p.get_fill()]
+    sides = torch.tensor([[p.get_width(), p.get_height()] for p in shapes if isinstance(p, Rectangle)])
+    of_p4 = torch.tensor(anchors[1])  # drawn to scale beside their numbers
+    torch.testing.assert_close(sides / sides.max(), of_p4 / of_p4.max())
     assert "62 × 45" not in text
+    assert "46 × 47" in text  # the anchors of P4
     assert "of which class?" in text
     assert "80" in words(figures.head_diagram(YOLOv5("n", 80))).split("\n")  # the last of many classes
     plt.close("all")
@@ -69,8 +73,11 @@ def test_the_curves_are_the_formula_s() -> None:
 
 def test_cells_of_the_centers_are_filled() -> None:
     boxes = torch.tensor([[70.0, 33, 20, 10], [10, 95, 8, 8]])
-    figure = figures.grids_on_photo(torch.zeros(3, 96, 96), boxes, (8, 16, 32))
-    for ax, stride in zip(figure.axes, (8, 16, 32), strict=True):
+    figure = figures.grids_on_photo(torch.zeros(3, 96, 96), boxes, (8, 16, 32), closer=0)
+    *axes, enlarged = figure.axes
+    assert enlarged.get_xlim() == (70 - 40, 70 + 40)
+    assert enlarged.get_ylim() == (33 + 40, 33 - 40)
+    for ax, stride in zip(axes, (8, 16, 32), strict=True):
         filled = {(p.get_x(), p.get_y(), p.get_width()) for p in ax.patches if p.get_fill()}
         assert filled == {(x // stride * stride, y // stride * stride, stride) for x, y in ((70, 33), (10, 95))}
         assert f"{96 // stride} × {96 // stride} cells" in ax.get_title()
@@ -81,6 +88,44 @@ def test_anchors_keep_their_pixels_on_every_photo() -> None:
     for ax in figure.axes:
         sides = torch.tensor([[p.get_width(), p.get_height()] for p in ax.patches])
         torch.testing.assert_close(sides, default_anchors().view(9, 2))
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        for patch in ax.patches:  # all nine are inside the panel, whatever the photo's size
+            x1, y1, x2, y2 = patch.get_bbox().extents
+            assert left < x1 < x2 < right
+            assert top < y1 < y2 < bottom
+    figure.draw_without_rendering()
+    scales = [ax.get_window_extent().width / (ax.get_xlim()[1] - ax.get_xlim()[0]) for ax in figure.axes]
+    assert scales[0] == pytest.approx(scales[1], rel=0.02)
+
+
+def test_cells_above_one_half_are_framed() -> None:
+    maps = [torch.zeros(4, 6), torch.zeros(2, 3), torch.zeros(1, 2)]
+    maps[0][2, 5], maps[0][1, 1], maps[1][0, 2] = 0.51, 0.5, 0.9
+    _, *axes, scale = figures.objectness_maps(torch.zeros(3, 32, 48), maps).axes
+    framed = [[(p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in ax.patches] for ax in axes]
+    assert framed == [[(5, 2, 1, 1)], [(2, 0, 1, 1)], []]
+    assert [ax.get_title() for ax in axes] == ["P3: 4 × 6 cells", "P4: 2 × 3 cells", "P5: 1 × 2 cells"]
+    assert scale.get_ylim() == (0, 1)
+
+
+def test_the_surest_predictions_are_found_in_the_list() -> None:
+    model = YOLOv5("n", 2).eval()
+    raw = [torch.full((1, 3, 64 // s, 96 // s, 7), -9.0) for s in (8, 16, 32)]
+    for x in raw:
+        x[..., :4] = 0  # every box is its anchor around the middle of its cell
+    raw[1][0, 2, 1, 3, 4:], raw[1][0, 1, 1, 3, 4:] = 9.0, 8.0  # two in one cell: the surer one counts
+    raw[2][0, 0, 0, 1, 4:] = 7.0
+    target = torch.tensor([56 - 30, 24 - 60, 56 + 30, 24 + 60])  # P4's third anchor, 59 × 119, in that cell
+    rows = model.decode(raw)[0]
+    (found,) = figures.surest_predictions(rows, raw, model, target, count=1)
+    assert found[:5] == ("P4", 16, 1, 3, (59, 119))
+    assert found.anchor_place == (1, 2)
+    assert found.raw == tuple(raw[1][0, 2, 1, 3, :4].tolist())
+    assert found.number == 3 * 8 * 12 + 2 * 4 * 6 + 1 * 6 + 3
+    assert found.box == tuple(rows[found.number, :4].tolist()) == (56, 24, 59, 119)
+    places = [p[2:4] for p in figures.surest_predictions(rows, raw, model, target, overlap=0.1)]
+    assert places[0] == (1, 3)
+    assert len(set(places)) == len(places) == 3
 
 
 def test_a_trace_shows_cell_reach_anchor_and_box() -> None:
@@ -91,6 +136,9 @@ def test_a_trace_shows_cell_reach_anchor_and_box() -> None:
     assert patches["where the center may lie"] == (40, 24, 32, 32)  # half a cell beyond each border
     assert patches["anchor"] == (56 - 15, 40 - 30.5, 30, 61)
     assert patches["box"] == (40, 28, 20, 24)
+    for ax in figure.axes:  # cut out around what is drawn
+        assert ax.get_xlim()[0] < 40 < 71 < ax.get_xlim()[1]
+        assert ax.get_ylim()[1] < 9.5 < 70.5 < ax.get_ylim()[0]
     assert figure.axes[1].get_title() == "words"
 
 
@@ -183,10 +231,10 @@ def not_filled_in(*_: object) -> None:
 
 
 def test_the_checks_go_on_with_what_the_module_does() -> None:
-    rows_last, decode_level = checks.rows_last(not_filled_in), checks.decode_level(not_filled_in)
+    numbers_last, decode_level = checks.numbers_last(not_filled_in), checks.decode_level(not_filled_in)
     detect = Detect(2)
     maps = [torch.randn(2, 21, 64 // s, 96 // s) for s in (8, 16, 32)]
-    raw = [rows_last(x, 3) for x in maps]
+    raw = [numbers_last(x, 3) for x in maps]
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(raw, detect(maps), strict=True))
     boxes = [
         decode_level(x[..., :4], shapes, stride).flatten(1, 3)
@@ -216,8 +264,10 @@ def test_what_there_is_to_find_in_the_explorer() -> None:
         reached[size] = [round(v, 2) for v in near[0, :3].tolist() if v > 1 / 4]
         if size == 416:
             both = [round(v, 2) for v in near[:, 5].tolist() if v > 1 / 4]
+            wide = [round(v, 2) for v in near[:, 6].tolist() if v > 1 / 4]
             assert near[0, 5] > 1 / 4
     assert reached == {128: [0.26, 0.29], 256: [], 416: [], 640: []}
+    assert wide == [0.35, 0.43]  # 116 × 90: the shark and one fish
     assert len(both) == 4  # the shark and three fish
     assert (min(both), max(both)) == (0.27, 0.32)
 
@@ -228,6 +278,14 @@ def test_cards_are_as_large_as_the_anchors_that_the_lesson_names() -> None:
     for size, level in ((640, 2), (256, 1)):
         near = closeness(middle[None] * size / 640, default_anchors().view(9, 2))[0].view(3, 3).amax(dim=1)
         assert near.argmax() == level
+
+
+def test_a_fresh_network_expects_about_71_objects() -> None:
+    """8 for each of nine anchors, less what the sigmoid takes; random weights shift it by a few."""
+    formula = sum(3 * 8 / (1 + 8 / (640 / s) ** 2) for s in (8, 16, 32))
+    assert round(formula, 1) == 71.4
+    half = sum(3 * (640 / s) ** 2 / 2 for s in (8, 16, 32))
+    assert half == 12_600
 
 
 def test_training_has_no_autoanchor_flag(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from yolo_edu.course.checks.network import _sigma_of
 from yolo_edu.course.widgets import frame
 from yolo_edu.course.widgets.network import _bytes
 from yolo_edu.model import RELEASES, SIZES, Detector, YOLOv5, YOLOv5v6
-from yolo_edu.model.blocks import Conv
+from yolo_edu.model.blocks import BottleneckCSP, Conv
 from yolo_edu.model.detect import initialize_biases
 from yolo_edu.summary import ParameterRow, layer_rows, parameter_rows
 
@@ -66,14 +66,30 @@ def test_sigma_figure_draws_the_model_s_weights() -> None:
     layer = nn.Conv2d(4, 2, 3)
     with torch.no_grad():
         layer.weight.copy_(torch.arange(72).view(2, 4, 3, 3))
-    figure = figures.sigma_against_fan_in(layer, read_parameter_table()[:1])
-    lines = {line.get_label(): line for line in figure.axes[0].lines}
-    xy = {name: np.asarray(line.get_data(), dtype=float) for name, line in lines.items()}
-    assert xy["this network, built now"].ravel().tolist() == pytest.approx([36, torch.arange(72.0).std().item()])
-    assert xy["the article's table"].ravel().tolist() == [108, 0.0555]
-    fan_in, theory = xy["theory: 1/√(3 · fan-in)"]
-    assert theory == pytest.approx(1 / np.sqrt(3 * fan_in))
+    figure = figures.sigma_over_theory(layer, read_parameter_table()[:1])
+    ax = figure.axes[0]
+    xy = {line.get_label(): np.asarray(line.get_data(), dtype=float).ravel().tolist() for line in ax.lines}
+    assert xy["this network, built now"] == pytest.approx([72, torch.arange(72.0).std().item() * math.sqrt(3 * 36)])
+    printed = "the article's table; bar: half a printed digit"
+    assert xy[printed] == pytest.approx([3456, 0.0555 * math.sqrt(3 * 108)])
+    bar, funnel = ax.collections
+    low, high = bar.get_segments()[0][:, 1] / math.sqrt(3 * 108)  # type: ignore[attr-defined]
+    assert (low, high) == pytest.approx((0.05545, 0.05555))  # what "%.3g" prints as 0.0555
+    n, edge = np.asarray(funnel.get_paths()[0].vertices, dtype=float).T
+    assert abs(edge - 1) == pytest.approx(2 * np.sqrt(0.2 / n))
     plt.close(figure)
+
+
+def test_the_funnel_is_two_standard_errors() -> None:
+    """Deviations of many samples, against the general formula that section 6 gives and the one for a uniform."""
+    torch.manual_seed(0)
+    n = 400
+    for draws, kurtosis in ((torch.empty(4000, n).uniform_(-1, 1), 1.8), (torch.randn(4000, n), 3)):
+        error = draws.std().item() * math.sqrt((kurtosis - 1) / (4 * n))
+        deviations = draws.std(dim=1)
+        assert deviations.std().item() == pytest.approx(error, rel=0.05)
+        inside = (deviations - draws.std()).abs() < 2 * error
+        assert inside.float().mean().item() == pytest.approx(0.95, abs=0.02)
 
 
 def test_the_table_shows_both_and_their_distance() -> None:
@@ -82,21 +98,23 @@ def test_the_table_shows_both_and_their_distance() -> None:
         ParameterRow(0, "a", True, 3456, (32, 12, 3, 3), 0.25, 0.5),
         ParameterRow(1, "b", True, 32, (32,), 1.0, 0.0),
     ]
-    page = figures.parameter_comparison(printed, ours, [0.125, 0], [(-1.04, 0.02), (0, 0)], caption="a <caption>").data
+    page = figures.parameter_comparison(
+        printed, ours, [(0.0, 0.125), (1, 0)], [(-1.04, 0.02), (0, 0)], caption="a <caption>", bold=[1]
+    ).data
     assert "a &lt;caption&gt;" in page
-    rows = [re.findall(r"<t[dh][^>]*>([^<]*)<", row) for row in re.findall(r"<tr>.*?</tr>", page)[1:]]
+    rows = [re.findall(r"<t[dh][^>]*>([^<]*)<", row) for row in re.findall(r"<tr[ >].*?</tr>", page)[1:]]
     assert rows[0] == (
-        ["0", "model.0.conv.conv.weight", "3,456", "32×12×3×3", "−0.000974", "0.25", "−1.0"]
+        ["0", "model.0.conv.conv.weight", "3,456", "32×12×3×3", "−0.000974", "0.25", "0", "−1.0"]
         + ["0.0555", "0.5", "0.125", "+0.0"]
     )
-    assert rows[1][4:] == ["1", "1", "exact", "0", "0", "0", "exact"]
+    assert rows[1][4:] == ["1", "1", "1", "exact", "0", "0", "0", "exact"]
+    assert re.findall(r'<tr class="bold"><th scope="row">(\d+)<', page) == ["1"]
 
 
 def test_the_table_of_all_rows_is_small() -> None:
     ours = parameter_rows(YOLOv5("s", 80))
-    page = figures.parameter_comparison(
-        read_parameter_table(), ours, [1.0] * 191, [(0.0, 0.0)] * 191, caption="all"
-    ).data
+    table, zeros = read_parameter_table(), [(0.0, 0.0)] * 191
+    page = figures.parameter_comparison(table, ours, zeros, zeros, caption="all").data
     assert page.count("<tr>") == 192
     assert len(page) < 150_000
 
@@ -189,9 +207,8 @@ def test_a_rule_that_stops_is_said_to_stop(capsys: pytest.CaptureFixture[str]) -
 
 def test_sigma_is_what_pytorch_draws() -> None:
     torch.manual_seed(0)
-    for shape in ((64, 32, 3, 3), (200, 100, 1, 2)):
-        weight = nn.Conv2d(shape[1], shape[0], shape[2:]).weight
-        assert weight.std().item() == pytest.approx(_sigma_of(shape), rel=0.02)
+    weight = nn.Conv2d(100, 200, (1, 2)).weight
+    assert weight.std().item() == pytest.approx(_sigma_of((200, 100, 1, 2)), rel=0.02)
 
 
 # --- what the prose says ----------------------------------------------------------------------------------
@@ -211,7 +228,15 @@ def test_numbers_of_the_prose() -> None:
     # rows that do not follow the one before
     rows = layer_rows(model)
     assert [row.row for row in rows if row.sources != (row.row - 1,)] == [12, 16, 19, 20, 23, 24, 27]
+    assert (rows[12].sources, rows[12].outputs[0].shape[1]) == ((11, 6), 256 + 256)  # the row that section 3 follows
+    assert "and `made` notes 256 + 256 = 512 for it" in text()
     assert rows[7].parameters / rows[1].parameters == pytest.approx(64, rel=0.01)
+    # section 7: parameters and work of the levels
+    stride_32 = [rows[row.number] for row in figures.map_rows(model) if row.stride == 32]
+    share = sum(r.parameters for r in stride_32) / sum(r.parameters for r in rows)
+    work = sum(r.flops for r in stride_32) / sum(r.flops for r in rows)
+    assert f"hold {share:.0%} of the parameters and do {work:.0%} of the work" in text()
+    assert {row.row for row in sorted(rows, key=lambda row: -row.flops)[:2]} == {4, 6}
     # quiz: row 0 of the article's table
     first = read_parameter_table()[0]
     error = _sigma_of(first.shape) / math.sqrt(math.prod(first.shape))
@@ -220,6 +245,29 @@ def test_numbers_of_the_prose() -> None:
     assert abs(0.00052) < 2 * error
     for number in ("0.00095", "−0.000974", "0.00052", "0.0556"):
         assert number in text()
+
+
+def test_convolutions_on_the_longest_way_to_row_9() -> None:
+    longest = 0
+    for row in weightless("yolov5", "s", 80).model[:10]:
+        longest += sum(isinstance(m, nn.Conv2d) for m in row.modules())  # one after another
+        longest -= isinstance(row, BottleneckCSP)  # except its cv2, which runs beside the others
+    assert longest == 35
+    assert "here 35 convolutions stand one behind the other up to row 9" in text()
+
+
+def test_a_fresh_network_expects_eight_boxes_in_each_of_nine_anchor_grids() -> None:
+    torch.manual_seed(0)
+    model = YOLOv5("s", 80).eval()
+    with torch.no_grad():
+        raw = model(torch.rand(1, 3, 640, 640))
+    grids = torch.stack([x[0, ..., 4].sigmoid().sum(dim=(1, 2)) for x in raw])  # (L, A)
+    assert grids.flatten().tolist() == pytest.approx([8] * 9, rel=0.15)
+    assert grids.sum().item() == pytest.approx(71.4, rel=0.05)
+    # "the K probabilities add up to about 0.6"; a single class with and without the 0.99
+    assert 80 * torch.tensor(0.6 / (80 - 0.99)).log().sigmoid().item() == pytest.approx(0.6, abs=0.01)
+    assert torch.tensor(0.6).log().sigmoid().item() == pytest.approx(0.6 / 1.6)
+    assert torch.tensor(0.6 / (1 - 0.99)).log().sigmoid().item() > 0.98
 
 
 def test_the_offsets_are_those_of_the_module() -> None:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from matplotlib.text import Text
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from yolo_edu.course import figures, widgets
 from yolo_edu.course.figures.spp import PooledTensor
+from yolo_edu.course.figures.spp_photos import cell_window
 from yolo_edu.course.widgets import frame
 from yolo_edu.model import YOLOv5, YOLOv5v6
 from yolo_edu.model.blocks import SPP, SPPF, Conv
@@ -50,6 +52,7 @@ def test_the_figure_of_spp_reads_the_live_network() -> None:
     text = words(figures.spp_in_yolo())
     assert "row 8: SPP" in text
     assert text.count("512\n20 × 20") == 2
+    assert "C: concatenate" in text
     assert text.count("256\n20 × 20") == 4
     assert "cv1: Conv\n1 × 1\n512 → 256" in text
     assert "cv2: Conv\n1 × 1\n1,024 → 512" in text
@@ -90,6 +93,51 @@ def test_block_flow_leaves_the_block_as_it_was() -> None:
     assert block.training
     assert all(torch.equal(value, before[name]) for name, value in block.state_dict().items())
     assert not any(module._forward_hooks for module in block.modules())
+
+
+def test_a_cell_s_window_is_the_pixels_that_change_it() -> None:
+    torch.manual_seed(0)
+    model = YOLOv5("n", 2).double().eval()
+    x = torch.rand(1, 3, 320, 320, dtype=torch.float64, requires_grad=True)
+    y = x
+    for module in model.model[:6]:
+        y = module(y)
+    (gradient,) = torch.autograd.grad(y[0, :, 9, 9].sum(), x)
+    columns = gradient[0].abs().amax(dim=(0, 1)).nonzero()
+    assert cell_window(model, 5, 9, 320) == (int(columns.min()), int(columns.max()))
+
+
+def test_the_windows_on_a_photo_are_the_live_network_s() -> None:
+    with torch.device("meta"):
+        model = YOLOv5("n", 5)
+        model.model[8] = SPP(256, 256, (3, 7))
+    text = words(figures.windows_on_photo(torch.zeros(3, 640, 640, dtype=torch.uint8), model))
+    first, last = cell_window(model, 7, 9, 640)
+    assert f"window {last + 1 - first} × {last + 1 - first}" in text
+    assert "largest anchor {:g} × {:g}".format(*ANCHORS[-1][-1]) in text
+    assert "3 × 3 cells" in text
+    assert "7 × 7 cells" in text
+    assert "5 × 5 cells" not in text
+
+
+def test_influence_is_drawn_as_shares_of_the_strongest_pixel() -> None:
+    influence = torch.tensor([[0.0, 1e-8], [2.0, 8.0]])
+    figure = figures.influence_maps(torch.zeros(3, 2, 2), [influence, influence / 4], ["a", "b"])
+    for ax in figure.axes[1:3]:
+        assert np.allclose(ax.images[0].get_array(), influence / 8)
+    image = figure.axes[1].images[0]
+    faint, dark = image.cmap(image.norm(influence.numpy() / 8))[0, 1], image.cmap(0)
+    assert tuple(faint) == dark  # below the scale as dark as nothing
+    assert "influence (1: the strongest pixel)" in words(figure)
+
+
+def test_marked_cells_are_framed() -> None:
+    figure = figures.map_grid([torch.zeros(2, 3)] * 2)
+    before = [len(ax.patches) for ax in figure.axes]
+    figures.mark_cells(figure, 1, torch.tensor([[True, False, False], [False, False, True]]))
+    assert [len(ax.patches) for ax in figure.axes] == [before[0], before[1] + 2]
+    middles = [patch.get_center() for patch in figure.axes[1].patches[-2:]]
+    assert np.allclose(middles, [(0, 0), (2, 1)])  # x: column, y: row
 
 
 # --- widget ---------------------------------------------------------------------------------------------
@@ -163,7 +211,9 @@ def test_the_numbers_of_the_block() -> None:
     assert rows[8].outputs[0].shape == (1, 512, 20, 20)
     assert layer_rows(model, 320)[8].outputs[0].shape == (1, 512, 10, 10)
     assert layer_rows(YOLOv5v6("s", 5), 640)[9].block == "SPPF"
-    assert min(ANCHORS[-1][-1]) > 218  # "much larger than the window"
+    assert min(ANCHORS[-1][-1]) > 218  # "larger than the window of a cell at this point"
+    card_detector = layer_rows(YOLOv5v6("n", 5), 960)  # release 7.0, size n
+    assert [card_detector[i].outputs[0].receptive_field for i in (8, 9)] == [266, 266 + 384]
     model.model[8] = Conv(512, 512)
     last = layer_rows(model, 640)[25].outputs[0].receptive_field
     assert last is not None

@@ -55,7 +55,7 @@ def test_predict_compares_with_the_answer(shown: Shown, typed: str, says: str) -
     field.value = typed
     button.click()
     assert verdict.value.startswith(says)
-    assert "<summary>Compare with the answer</summary><p>4,032. Count." in fallback
+    assert "<summary>Compare with the answer</summary><p><b>4,032</b> Count." in fallback
 
 
 def test_predict_accepts_a_rounded_float(shown: Shown) -> None:

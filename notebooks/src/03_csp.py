@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 03 · Cross-stage partial networks: half of the stage goes round
 #
-# **30 minutes · difficulty ●●●○○ · importance ●●●●○**
+# **65 minutes · difficulty ●●●○○ · importance ●●●●○**
 #
 # After this lesson you can
 # - split a stage as CSPNet does, and predict every channel number in it,
@@ -56,12 +56,14 @@ from yolo_edu.model.dense import CSPDenseBlock, DenseBlock, DenseLayer, Transiti
 # %%
 figures.show(
     figures.network_map("bottleneckcsp"),
-    alt="The map of YOLOv5 with the eight BottleneckCSP rows lit: rows 2, 4, 6 and 9 in the backbone, 13, 17, 21 and 25 in the neck",
+    alt="The map of YOLOv5 with the eight BottleneckCSP rows lit: "
+    "rows 2, 4, 6 and 9 in the backbone, 13, 17, 21 and 25 in the neck",
 )
 
 # %% [markdown]
-# You are in the middle of everything: these are the rows that work on features, and more than half of the network's parameters are theirs. CSP stands for
-# *cross-stage partial*. The article says that it is used "as backbone", and prepares it with the dense block of lesson 02. Two corrections, counted on the
+# You are in the middle of everything: these are the rows that work on features, and more than half of the network's parameters are theirs. A *stage* is what
+# works at one size of the grid. *Cross-stage partial*, CSP, means that a part of its input crosses the stage untouched. The article that this course grew
+# from says that CSP is used "as backbone", and prepares it with the dense block of lesson 02. Two corrections, counted on the
 # live network: half of these stages stand in the neck, and there is no dense layer anywhere. YOLOv5 took over CSPNet's *split*, not what was inside.
 
 # %%
@@ -69,7 +71,8 @@ torch.manual_seed(0)
 with torch.device("meta"):  # shapes without numbers: enough to count
     article = YOLOv5("s", 5)  # the network of the article, "the June 2020 release"
 stages = [row for row in figures.map_rows(article) if row.name == "BottleneckCSP"]
-print("BottleneckCSP rows:", dict(Counter(row.part for row in stages)))
+backbone = sum(row.part == "backbone" for row in stages)
+print(f"BottleneckCSP rows: {backbone} in the backbone, {len(stages) - backbone} in the neck")
 inside = sum(p.numel() for row in stages for p in article.model[row.number].parameters())
 share = inside / sum(p.numel() for p in article.parameters())
 print(f"they hold {share:.0%} of the parameters")
@@ -84,30 +87,30 @@ print("dense layers: none")
 # - x₀″ goes through the dense block.
 #
 # The article leaves out one thing: there are *two* transitions. The first mixes what comes out of the dense block, alone. Then both parts are
-# concatenated, and the second transition mixes everything. (A transition is BatchNorm → ReLU → 1 × 1 convolution; only the second one halves the grid.) The article's figure 4, drawn from a live block:
+# concatenated, and the second transition mixes everything. (A transition is BatchNorm → ReLU → 1 × 1 convolution; only the second one halves the grid.) The article's figure 4, drawn from a live block:
 
 # %%
 figures.show(figures.csp_split(), alt=figures.FIGURES["04_csp"][1])
 
 # %% [markdown]
-# Take it apart. The example of the figure: 16 channels, 4 dense layers, growth rate 8. Both transitions keep half of the channels they would keep
-# without a split: the first, half of what the dense block puts out; the second, half of 16 + 4 · 8, so that the stage can stand in for a dense one.
+# The figure's example: 16 channels, 4 dense layers, growth rate 8; half of the channels go round. Transition 1 keeps half of what it reads, 40 → 20.
+# Transition 2 puts out what a dense stage's transition would: half of 16 + 4 · 8, which is 24. So the stage can stand in for a dense one.
 #
-# **Predict, then run:** how many channels meet at the joint, the C of the figure?
+# **Predict, then run:** another stage has 32 channels, 6 dense layers and growth rate 4; again half goes round. How many channels meet at the joint, the C of the figure?
 
 # %%
-stage = CSPDenseBlock(16, layers=4, growth=8)  # half goes round, if nothing else is said
 quiz.predict(
-    "channels at the joint",
-    answer=stage.transition[2].in_channels,
-    why="8 go round. 8 go through, 4 · 8 are added: 40, of which the first transition keeps 20. 8 + 20 = 28.",
+    "channels at the joint of CSPDenseBlock(32, layers=6, growth=4)",
+    answer=CSPDenseBlock(32, layers=6, growth=4).transition[2].in_channels,
+    why="16 go round. 16 go through, 6 · 4 are added: 40, of which transition 1 keeps 20. 16 + 20 = 36.",
 )
 
 # %% [markdown]
-# Now from scratch, out of the parts of lesson 02. The weights are taken over from yolo_edu's block, part by part: if a channel number were wrong,
+# Now the figure's stage from scratch, out of the parts of lesson 02. The weights are taken over from yolo_edu's block, part by part: if a channel number were wrong,
 # this would fail.
 
 # %%
+stage = CSPDenseBlock(16, layers=4, growth=8)  # half goes round, if nothing else is said
 parts = nn.ModuleDict(
     {
         "block": DenseBlock(8, layers=4, growth=8),
@@ -131,7 +134,7 @@ assert torch.equal(result, stage(x0))
 # %% [markdown]
 # ### Exercise 3.1 · Any share, any width (12 minutes, ●●●○○)
 # Write the block for every channel number. `bypass` is the share that goes round: `int(c_in * bypass)` channels, the *first* ones. The first transition
-# keeps half of its channels. The second puts out half of `c_in + layers * growth`, and halves the grid. Name the parts `block`, `partial` and `transition`.
+# keeps half of its channels. The second puts out half of `c_in + layers * growth`, and halves the grid. Halves are rounded down. Name the parts `block`, `partial` and `transition`.
 
 
 # %%
@@ -172,12 +175,6 @@ MyCSPDenseBlock = checks.csp_dense_block(MyCSPDenseBlock)
 # ```
 # </details>
 
-# %%
-mine = MyCSPDenseBlock(16, 4, 8)
-mine.load_state_dict(stage.state_dict())
-assert torch.equal(mine(x0), stage(x0))
-print("the same numbers as yolo_edu's block, on the same weights")
-
 # %% [markdown]
 # Beside each other, as in the paper's figure 2 and the article's figure 5. The same channels go in and come out. On the right every dense layer reads
 # 8 channels less, and one transition was added.
@@ -216,9 +213,7 @@ assert stored(layer, x) == 2 * x.numel()  # BatchNorm keeps its input; ReLU and 
 assert stored(stage, x0) == widgets.stage_cost(stage, x0).stored  # the widget below counts the same way
 
 # %% [markdown]
-# The stages to compare: the three of DenseNet-121 that end in a transition, with a growth rate of 32, on a 224 × 224 image. Half of the channels go round.
-#
-# **Predict, then run:** the first stage, 64 channels in, 6 layers. Which percentage of the dense stage's FLOPs does the split one need?
+# The stages to compare: the three of DenseNet-121 that end in a transition, with a growth rate of 32, on a 224 × 224 image. Half of the channels go round.
 
 
 # %%
@@ -226,7 +221,7 @@ def pair(c_in, layers, growth=32):
     """A dense stage and its cross-stage form: the same shapes in and out."""
     wide = c_in + layers * growth
     dense = nn.Sequential(DenseBlock(c_in, layers, growth), Transition(wide, wide // 2))
-    return dense, CSPDenseBlock(c_in, layers, growth)
+    return dense, MyCSPDenseBlock(c_in, layers, growth)  # yours; yolo_edu's until it is right
 
 
 stages_121 = [(64, 6, 56), (128, 12, 28), (256, 24, 14)]  # channels in, layers, cells a side
@@ -235,10 +230,15 @@ costs = [
     for c_in, layers, side in stages_121
 ]
 first_dense, first_csp = costs[0]
+
+# %% [markdown]
+# **Predict, then run:** the first stage, 64 channels in, 6 layers. Which percentage of the dense stage's FLOPs does the split one need?
+
+# %%
 quiz.predict(
     "FLOPs of the split stage, in percent of the dense stage's",
     answer=round(100 * first_csp.flops / first_dense.flops, 1),
-    why="Half of the input goes round, and hardly anything is saved. The table and the next section say why.",
+    why="Half of the input goes round, and hardly anything is saved. The next cells say why.",
 )
 
 # %%
@@ -276,27 +276,33 @@ assert 2 * 56 * 56 * sum(dense_work.values()) == first_dense.flops
 assert 2 * 56 * 56 * sum(csp_work.values()) == first_csp.flops
 for kind in dense_work:
     share = dense_work[kind] / sum(dense_work.values())
-    print(f"{kind:<18} {share:>4.0%} of the work   {dense_work[kind]:>7,} → {csp_work[kind]:>7,} with the split")
+    print(f"{kind:<18} {share:>4.0%} of the work   {dense_work[kind]:>7,} → split {csp_work[kind]:>7,}")
 
 # %% [markdown]
 # Three reasons, in the order of their weight:
-# - The 3 × 3 convolutions are most of the work, and the split leaves them as they are: they read the 128 channels that each layer's 1 × 1 convolution has
-#   squeezed its input to, however wide that was.
-# - The 1 × 1 convolutions read x₀ *and* all earlier layers. The last one reads 64 + 5 · 32 = 224 channels; the split takes 32 of them away.
+# - The 3 × 3 convolutions are most of the work, and the split leaves them as they are: they read the 128 channels that each layer's 1 × 1 convolution has
+#   brought its input to, however wide that was.
+# - The 1 × 1 convolutions read x₀ *and* all earlier layers. The last one reads 64 + 5 · 32 = 224 channels; the split takes 32 of them away.
 # - The first transition is new work.
 #
-# So the split saves much where x₀ is wide and the layers add little, and it can even cost. Find a setting that does. The stored activations behave alike: every
-# layer keeps what it reads.
+# So the split saves much where x₀ is wide and the layers add little, and it can even cost. Find a setting that does, and one that saves more than a tenth
+# with *half* of the channels going round. The stored activations behave alike: every layer keeps what it reads.
 
 # %%
 explorer = widgets.split_explorer()
 
 # %% [markdown]
-# Try *8 of 64 channels*: too few are saved to pay for the first transition. Then 56 of 64, with 2 layers and growth rate 8.
+# <details><summary>Answer</summary><i>8 of 64 channels</i>, and nothing else changed, costs: too few are saved to pay for the first transition. Half of the channels with 2 layers and growth rate 8 needs 0.85 of the FLOPs, where the first setting needed 0.96.</details>
 #
-# **Fusion first, fusion last.** The paper also tries one transition instead of two. *Fusion first* concatenates, then mixes everything in one transition; *fusion
-# last* lets only the dense part pass a transition, and concatenates at the end. Both are cheaper still. In the paper's experiments fusion last loses almost
-# no accuracy and fusion first clearly more; we measure the FLOPs only.
+# **Fusion first, fusion last.** The paper also tries one transition instead of two. x₀′ joins at **C**:
+#
+# | form | the way of x₀″ |
+# |---|---|
+# | two transitions | dense block → transition 1 → **C** → transition 2 |
+# | fusion first | dense block → **C** → transition |
+# | fusion last | dense block → transition → **C** |
+#
+# Both are cheaper still. In the paper's experiments fusion last loses almost no accuracy and fusion first clearly more; we measure the FLOPs only.
 
 # %%
 half = DenseBlock(32, 6, 32)  # reads x₀″, puts out 224 channels
@@ -311,6 +317,7 @@ for name, count in flops.items():
     print(f"{name:<16} {count / 1e6:>6,.0f} MFLOPs   {count / flops['no split']:.2f}")
 assert flops["no split"] == first_dense.flops
 assert flops["two transitions"] == first_csp.flops
+assert flops["fusion last"] < flops["fusion first"] < flops["two transitions"]
 
 # %% [markdown]
 # ## 3 The duplicated gradients
@@ -335,39 +342,14 @@ assert all(torch.equal(seen[0], other) for other in seen)
 # also applies the same γ = 1 and β = 0. A weight's gradient is a product, summed over the grid: what the weight reads × the error at its output. For all
 # weights that read x₀, the first factor is one and the same, five times over.
 #
-# Now the way back. We give every reader its own copy of everything it reads. Then each copy receives its own gradient, and we see term by term what
-# autograd would have added up silently. The same for the block with the split.
-
-
-# %%
-class Ledger:
-    """Every reader gets its own copy of each tensor it reads, so that each copy has its own gradient."""
-
-    def __init__(self):
-        self.copies = {}
-
-    def read(self, reader, sources):
-        for name, tensor in sources.items():
-            self.copies[name, reader] = tensor.clone()
-            self.copies[name, reader].retain_grad()
-        return torch.cat([self.copies[name, reader] for name in sources], dim=1)
-
-    def layers(self, block, sources):
-        """x₀ → x₀, x₁ … x_L: what DenseBlock does, each layer reading through the ledger."""
-        sources = dict(sources)
-        for i, layer in enumerate(block.layers, 1):
-            sources[f"x{i}"] = layer(self.read(f"H{i}", sources))
-        return sources
-
-    def terms(self):
-        return {pair: copy.grad for pair, copy in self.copies.items()}
-
+# Now the way back. `figures.GradientLedger` gives every reader its own copy of everything it reads. Then each copy receives its own gradient, and we see
+# term by term what autograd would have added up silently. The same for the block with the split.
 
 # %%
 g = torch.randn(8, 24, 8, 8)  # the gradient that arrives from the rest of a network, the same for both
-x0.requires_grad_()
+x0 = x0.detach().requires_grad_()  # a fresh leaf: run twice, nothing adds up
 
-ledger = Ledger()
+ledger = figures.GradientLedger()
 result = plain[1](ledger.read("T", ledger.layers(plain[0], {"x0": x0})))
 assert torch.equal(result, plain(x0))  # still the same block
 result.backward(g)
@@ -375,7 +357,7 @@ dense_terms = ledger.terms()
 into_x0 = torch.stack([term for (source, _), term in dense_terms.items() if source == "x0"])
 torch.testing.assert_close(into_x0.sum(dim=0), x0.grad)  # nothing is missing
 
-csp_ledger = Ledger()
+csp_ledger = figures.GradientLedger()
 around, through = x0.detach().split(stage.split, dim=1)
 made = csp_ledger.layers(stage.block, {"x0″": through.clone().requires_grad_()})
 mixed = stage.partial(csp_ledger.read("T1", made))
@@ -385,21 +367,24 @@ result.backward(g)
 csp_terms = csp_ledger.terms()
 
 # %%
+tables = {"Dense block": dense_terms, "With the split": csp_terms}
 figures.show(
-    figures.gradient_terms({"Dense block": dense_terms, "With the split": csp_terms}),
-    alt="Two tables of gradient terms: in the dense block each tensor gets one term from every later reader, a triangle; "
-    "with the split x0 prime gets one term, from the second transition, and x1 to x4 get none from it",
+    figures.gradient_terms(tables, top=["x0′"], apart=["T2"]),
+    alt="Two tables of gradient terms: in the dense block each tensor gets one term from every later reader, "
+    "a triangle; with the split x0 prime, in the top row, gets one term, from the second transition in the "
+    "gray column, and x1 to x4 get none from it",
 )
 
 # %% [markdown]
 # A row is a tensor; its gradient is the sum of the row's terms. A column is a reader: dense layers H1 to H4, transitions T. The number is the size (norm) of
-# the term. In the dense block, the error behind H4 enters the gradients of x0, x1, x2 and x3: the same information updates the weights of many layers.
+# the term; the brighter, the larger. (Sizes do not compare between the tables: other weights, and x0 has 16 channels where x0″ has 8.)
 #
-# Compare the two tables.
-# - The triangle is still there. Between its own layers, the split removes **nothing**: they read each other as before.
-# - x0′, half of the input, left the triangle. It gets one term, straight from T2.
-# - T2 sends nothing to x1 … x4. Whatever the dense layers hear from outside has passed T1 as the gradient of one tensor, xT. This is what the paper
-#   calls truncating the gradient flow.
+# - **What repeats:** every reader's error goes back to *all* earlier tensors. The error behind H4 enters the gradients of x0, x1, x2 and x3, and so updates
+#   the weights of many layers.
+# - **What the split removes:** these terms for x0′, half of the input. It left the triangle and gets one term, straight from T2.
+# - **What it does not remove:** any term among x0″, x1 … x4. The triangle is complete, T1 sends to all five, and there are even more terms than before. But T2
+#   sends nothing there: whatever the dense layers hear from outside has passed T1 as the gradient of one tensor, xT. This is what the paper calls truncating
+#   the gradient flow.
 
 # %%
 assert len(dense_terms) == 5 + 4 + 3 + 2 + 1
@@ -412,8 +397,8 @@ cosines = F.cosine_similarity(flat[:, None], flat[None], dim=2)  # (5, 5)
 print("cosines between the five terms that arrive at x0, at most", f"{cosines.triu(1).abs().max():.2f}")
 
 # %% [markdown]
-# Do not take "copies" literally. The five terms that arrive at x0 are almost at right angles (cosine near 0), at least before training: each reader has its
-# own weights. What repeats is the information they are made from, not the numbers.
+# Do not take "copies" literally. The five terms that arrive at x0 are almost at right angles (cosine near 0). With random weights and a random g that is
+# to be expected; a trained network may differ. What repeats is the information they are made from, not the numbers.
 #
 # And the split's strongest effect, as an experiment. Replace all weights of the dense block and leave the rest. What happens to the gradient of x0?
 
@@ -436,14 +421,15 @@ assert changes["with the split"][0] == 0  # x₀′: not a bit
 assert min(changes["with the split"][1], *changes["dense block"]) > 0
 
 # %% [markdown]
-# Zero. The gradient of x₀′ never passes through the dense block.
+# Zero. The gradient of x₀′ never passes through the dense block, and T2 treats each channel on its own until its convolution.
 #
 # What we have shown: who reads what, how many terms arrive where, and this independence, for a given gradient g from the rest of the network. (In a
 # training, g itself depends on the output, and so on all weights.) What we have **not** shown: that repeated information hurts, or that a network
 # learns better without it. That is an empirical claim. The paper supports it with accuracies on ImageNet and COCO; no identity can prove it.
 #
 # ## 4 From dense to residual: the stages of YOLOv5
-# The split can be put round anything. YOLOv5 puts it round *residual bottlenecks* (He et al. 2015): two convolutions whose result is added to their input.
+# The split can be put round anything. YOLOv5 puts it round *residual bottlenecks*: two convolutions, 1 × 1 and 3 × 3, whose result is added to their
+# input. The sum is He et al.'s (2015); the two convolutions are those of Darknet-53, the backbone of YOLOv3 (Redmon and Farhadi 2018).
 # From scratch, on the Conv of lesson 01:
 
 
@@ -477,27 +463,29 @@ figures.show(figures.bottleneck_csp_beside_c3(), alt=figures.FIGURES["L03_bottle
 
 # %% [markdown]
 # Compare with section 1.
-# - The deep path (cv1, bottlenecks, cv3) is x₀″ with its dense block and transition 1. The direct path (cv2) is x₀′. cv4 is transition 2.
-# - **Nothing is split.** Both paths read *all* 64 channels, each through a 1 × 1 convolution of its own that makes 32 of them.
+# - The deep path (cv1, bottlenecks, cv3) is x₀″ with its dense block and transition 1. The direct path (cv2) is x₀′. bn, act and cv4's
+#   convolution are transition 2; then cv4 adds BatchNorm and activation of its own.
+# - **Nothing is split.** Both paths read *all* 64 channels, each through a 1 × 1 convolution of its own that makes 32 of them.
 # - Inside the stage the bottleneck keeps its width: 32 → 32 → 32, expansion 1.0. It is a bottleneck by name only.
 #
-# A split is a special case of such a projection: a 1 × 1 convolution with a matrix of zeros and ones. So the stage can learn to split, and nothing
-# forces it to.
+# A split is a special case of such a projection: a 1 × 1 convolution with a matrix of zeros and ones. So the stage can learn to split (up to the
+# BatchNorms and activations that follow), and nothing forces it to.
 
 # %%
 x = torch.randn(2, 64, 8, 8)
 select = torch.eye(64)[:32, :, None, None]  # (32, 64, 1, 1): row i picks channel i
 assert torch.equal(F.conv2d(x, select), x[:, :32])
 
-csp = BottleneckCSP(64, 64, 1)
-projections = csp.cv1.conv.weight.numel() + csp.cv2.weight.numel()
+theirs = BottleneckCSP(64, 64, 1)
+projections = theirs.cv1.conv.weight.numel() + theirs.cv2.weight.numel()
 print(f"a split is free; the two projections of the stage cost {projections:,} weights")
 
 # %% [markdown]
 # ### Exercise 3.2 · BottleneckCSP (12 minutes, ●●●○○)
 # Build the left half of the figure. `n` bottlenecks with expansion 1.0 stand in `self.m`, an `nn.Sequential`, and get `shortcut` handed on; `hidden = c_out // 2`.
 # cv2 and cv3 are bare `nn.Conv2d` without bias. The deep path comes first in the concatenation. The names are the official ones, since trained weights are
-# found by name: `cv1 cv2 cv3 cv4 bn act m`. The activation is `nn.LeakyReLU(0.1)`.
+# found by name: `cv1 cv2 cv3 cv4 bn act m`. The activation is `nn.LeakyReLU(0.1)`; Conv has
+# it already, if nothing else is said.
 
 
 # %%
@@ -540,40 +528,17 @@ MyBottleneckCSP = checks.bottleneck_csp(MyBottleneckCSP)
 # </details>
 
 # %% [markdown]
-# As a last check, the same stage without any module: plain functions on the named tensors of yolo_edu's block.
-
-
-# %%
-def norm(x, w, name):  # BatchNorm as in training: with the batch's own mean and variance
-    return F.batch_norm(x, None, None, w[f"{name}.weight"], w[f"{name}.bias"], training=True)
-
-
-def conv(x, w, name):  # Conv of lesson 01
-    x = F.conv2d(x, w[f"{name}.conv.weight"], padding="same")
-    return F.leaky_relu(norm(x, w, f"{name}.bn"), 0.1)
-
-
-for p in csp.parameters():
-    if p.ndim == 1:
-        nn.init.uniform_(p, 0.5, 1.5)  # γ and β that do something
-w = csp.state_dict()
-h = conv(x, w, "cv1")
-h = h + conv(conv(h, w, "m.0.cv1"), w, "m.0.cv2")
-deep, direct = F.conv2d(h, w["cv3.weight"]), F.conv2d(x, w["cv2.weight"])
-joint = F.leaky_relu(norm(torch.cat([deep, direct], dim=1), w, "bn"), 0.1)
-torch.testing.assert_close(conv(joint, w, "cv4"), csp.train()(x))
-
-mine = MyBottleneckCSP(64, 64, 1).train()
-mine.load_state_dict(w)
-assert torch.equal(mine(x), csp(x))
-print("plain functions, your class and yolo_edu's: the same numbers")
-
-# %% [markdown]
 # ### Why cv2 and cv3 are bare
 # They have no BatchNorm and no activation of their own, because both stand at the joint, once for the two paths. That looks like a joint normalization. It is
 # none: BatchNorm works channel by channel, so one over 64 channels does what two over 32 do.
 
 # %%
+csp = MyBottleneckCSP(64, 64, 1).train()  # yours; yolo_edu's until it is right
+for p in csp.parameters():
+    if p.ndim == 1:
+        nn.init.uniform_(p, 0.5, 1.5)  # γ and β that do something
+
+deep, direct = csp.cv3(csp.m(csp.cv1(x))), csp.cv2(x)  # (B, 32, 8, 8) each
 together = csp.bn(torch.cat([deep, direct], dim=1))
 gammas, betas = csp.bn.weight.split(32), csp.bn.bias.split(32)
 apart = [
@@ -584,8 +549,8 @@ assert torch.equal(together, torch.cat(apart, dim=1))
 
 # %% [markdown]
 # So cv2 with its half of bn and act *is* a Conv, and so is cv3 with the other half. Now look at C3 again: its cv2 is a full Conv, and the joint has no
-# BatchNorm. Nothing was dropped there; it only moved. What C3 dropped is one thing: the Conv behind the bottlenecks. From scratch, and then the proof: C3
-# plus this Conv, with the weights of BottleneckCSP, *is* BottleneckCSP.
+# BatchNorm. For the direct path nothing changed, its half only moved. What C3 dropped is one thing: the Conv behind the bottlenecks. From scratch, and then
+# the proof: C3 plus this Conv, with the weights of BottleneckCSP, *is* BottleneckCSP.
 
 
 # %%
@@ -631,7 +596,7 @@ print("C3 and the dropped Conv give what BottleneckCSP gives")
 # the paper's experiments. Those were made with other networks, so they do not say whether it costs anything here.
 #
 # ### Exercise 3.3 · Count it by hand (8 minutes, ●●○○○)
-# The parameters of BottleneckCSP(64, 64, 1): row 2 of the article's network. A 1 × 1 convolution from a to b channels has a · b weights, a 3 × 3 one nine times
+# The parameters of BottleneckCSP(64, 64, 1): row 2 of the article's network. A 1 × 1 convolution from a to b channels has a · b weights, a 3 × 3 one nine times
 # as many; BatchNorm trains two numbers a channel. Write products, like `64 * 32`.
 
 # %%
@@ -647,7 +612,7 @@ parameters = checks.bottleneck_csp_counts(parameters)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>cv1 is a Conv from 64 to 32 channels: convolution, no bias, and BatchNorm over 32.</details>
-# <details><summary>Hint 2</summary>m holds one Bottleneck of two Convs, both 32 → 32: one 1 × 1, one 3 × 3.</details>
+# <details><summary>Hint 2</summary>m holds one Bottleneck of two Convs, both 32 → 32: one 1 × 1, one 3 × 3.</details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -662,13 +627,6 @@ parameters = checks.bottleneck_csp_counts(parameters)
 # ```
 # </details>
 
-# %%
-assert sum(parameters.values()) == sum(p.numel() for p in BottleneckCSP(64, 64, 1).parameters())
-print(f"in all {sum(parameters.values()):,.0f}")
-
-# %% [markdown]
-# **Predict, then run:** how many parameters fewer does C3(64, 64, 1) have?
-
 
 # %%
 def size_of(module):
@@ -676,6 +634,12 @@ def size_of(module):
 
 
 count = {block: size_of(block(64, 64, 1)) for block in (BottleneckCSP, C3)}
+assert sum(parameters.values()) == count[BottleneckCSP]
+
+# %% [markdown]
+# **Predict, then run:** how many parameters fewer does C3(64, 64, 1) have?
+
+# %%
 quiz.predict(
     "by how many parameters C3(64, 64, 1) is smaller than BottleneckCSP(64, 64, 1)",
     answer=count[BottleneckCSP] - count[C3],
@@ -692,11 +656,11 @@ for c, n in ((64, 1), (128, 3), (512, 1)):
     assert less == (c // 2) ** 2 + 2 * (c // 2)  # however many bottlenecks there are
 
 # %% [markdown]
-# As many BatchNorms in both: the one at the joint became that of cv2.
+# Both have as many BatchNorm modules, but C3's span 32 channels fewer: half of the joint's became cv2's, half went.
 #
 # ### Here the saving does approach one half
-# Take n residual bottlenecks at full width, as Darknet-53 has them, and as many inside a CSP stage. At 128 channels the plain one squeezes to 64 and goes back: its 3 × 3
-# convolution has 9 · 64 · 128 weights. Inside the stage it has 9 · 64 · 64.
+# Take n plain bottlenecks with 128 channels in and out, as a stage of Darknet-53 has them, and as many inside a CSP stage. The plain one squeezes to 64 and goes
+# back: its 3 × 3 convolution has 9 · 64 · 128 weights. Inside the stage it has 9 · 64 · 64.
 
 # %%
 x = torch.randn(1, 128, 20, 20)
@@ -714,7 +678,7 @@ assert ratios[C3, 3][2] > 1 > ratios[C3, 9][2]
 assert {len(article.model[row.number].m) for row in stages} == {1, 3}
 
 # %% [markdown]
-# The 1 × 1 convolutions of the stage are a fixed price. One bottleneck hardly earns it back; nine do. The ratio of FLOPs falls towards one half and never
+# The 1 × 1 convolutions of the stage are a fixed price. One bottleneck hardly earns it back; nine do. The ratio of FLOPs falls towards one half and never
 # reaches it. Memory is another matter: two paths, the joint and the last Conv all keep their maps. With one bottleneck the stage keeps twice as much
 # as the plain one, with three still a little more; only long stages keep less. YOLOv5 s, the article's network, has stages of one and three.
 #
@@ -740,29 +704,41 @@ for name, network in networks.items():
 # The sum is for the backbone. (In the June 2020 release not even its last stage, row 9, has it.) The direct path round the bottlenecks, cv2, stays
 # everywhere: without the sum, `m` is a plain chain, and cv2 the only way round it.
 #
-# One thing from section 3 does **not** carry over. There the gradient of x₀′ ignored the dense block's weights, because transition 2 starts with BatchNorm and ReLU,
-# channel by channel, and ends with the convolution. cv4 convolves first: its BatchNorm and activation see sums over both paths. So cv2's gradient never passes *through* a
-# bottleneck, but its size depends on what the bottlenecks say.
+# One thing from section 3 does **not** carry over. There the gradient of x₀′ ignored the dense block's weights, because transition 2 *ends* with its convolution.
+# bn, act and cv4's convolution would do the same. But cv4 has BatchNorm and activation behind the convolution, where they see sums over both paths. So cv2's
+# gradient never passes *through* a bottleneck, and still depends on what the bottlenecks say.
+
 
 # %%
-stage = BottleneckCSP(64, 64, 1, shortcut=False)
+def before_and_after(stage):
+    """Gradients of cv2 and cv1, with the deep path as it is and then cut."""
+    gradients = []
+    for _ in range(2):
+        gradients.append(torch.autograd.grad(stage(x), (stage.cv2.weight, stage.cv1.conv.weight), g))
+        for p in stage.m.parameters():
+            nn.init.zeros_(p)
+    return gradients
+
+
 x, g = torch.randn(2, 64, 8, 8), torch.randn(2, 64, 8, 8)
-gradients = []
-for _ in range(2):
-    gradients.append(torch.autograd.grad(stage(x), (stage.cv2.weight, stage.cv1.conv.weight), g))
-    for p in stage.m.parameters():
-        nn.init.zeros_(p)  # cut the deep path
-(direct_before, deep_before), (direct_after, deep_after) = gradients
-assert deep_before.count_nonzero() > 0
-assert deep_after.count_nonzero() == 0  # cv1 hears nothing any more
-assert direct_after.count_nonzero() > 0  # cv2 still does
-assert not torch.equal(direct_before, direct_after)  # but something else
+(direct, deep), (direct_cut, deep_cut) = before_and_after(BottleneckCSP(64, 64, 1, shortcut=False))
+assert deep.count_nonzero() > 0
+assert deep_cut.count_nonzero() == 0  # cv1 hears nothing any more
+assert direct_cut.count_nonzero() > 0  # cv2 still does
+assert not torch.equal(direct, direct_cut)  # but something else
 print("deep path cut: cv1 gets no gradient, cv2 gets a different one")
+
+bare = BottleneckCSP(64, 64, 1, shortcut=False)
+bare.cv4 = bare.cv4.conv  # nothing behind the convolution
+(direct, _), (direct_cut, _) = before_and_after(bare)
+assert torch.equal(direct, direct_cut)
+print("with a bare convolution as cv4: cv2 gets the same one, bit for bit")
 
 # %% [markdown]
 # ## 5 What the two paths carry
 # The shipped card detector of lesson 00 is a release 7.0 network with eight C3 stages. Look into row 4, at stride 8: 32 direct channels and 32 deep ones meet before its
-# cv3. For each path we show the four channels that vary most over the photo.
+# cv3. For each path we show the four channels that vary most over the photo, without the gray
+# padding at its sides.
 
 # %%
 weights = shipped_weights("cards_n")
@@ -780,25 +756,41 @@ with torch.no_grad():
     model(images)
 for hook in hooks:
     hook.remove()
-deep, direct = caught["joint"][0].chunk(2)  # (32, 32, 32) each: channels, rows, columns
+inner = slice(4, 28)  # columns that see the photo: 312 of 416 pixels wide, so 24 of 32 cells
+deep, direct = caught["joint"][0, :, :, inner].chunk(2)  # (32, 32, 24) each: channels, rows, columns
 
+boxes = cards[28].boxes * size / 416  # x1 y1 x2 y2, pixels of the photo when it is 256 high
+inside = torch.zeros(32, 24, dtype=torch.bool)
+for x1, y1, x2, y2 in (boxes / 8).int().tolist():
+    inside[y1 : y2 + 1, x1 : x2 + 1] = True  # cells that a card's box touches
+
+# %%
+photo, entering = images[0, :, :, 32:224], caught["x"][0, :, :, inner].mean(dim=0)
 tiles, titles = [], []
-for name, maps, first in (("direct", direct, images[0]), ("deep", deep, caught["x"][0].mean(dim=0))):
+for name, maps, first in (("direct", direct, photo), ("deep", deep, entering)):
     strongest = maps.var(dim=(1, 2)).argsort(descending=True)[:4].tolist()
     tiles += [first, *(maps[i] for i in strongest)]
-    titles += ["photo" if name == "direct" else "row 4's input, mean", *(f"{name} {i}" for i in strongest)]
+    titles += ["photo" if name == "direct" else "input, mean", *(f"{name} {i}" for i in strongest)]
+    for i in strongest:
+        within, rest = maps[i][inside].max(), maps[i][~inside].max()
+        print(f"{name:<6} {i:>2}: largest in the cards {within:>4.1f}, outside {rest:.1f}")
 
 # %%
 figures.show(
-    figures.map_grid(tiles, titles, columns=5),
-    alt="A photo of four cards on tiles; four direct channels of row 4 show thin lines, the joints of the tiles and the edges of the cards; "
-    "four deep channels show spots inside the cards, one of them the symbol in the middle of each ace",
+    figures.outlined_maps(tiles, titles, boxes, columns=5),
+    alt="A photo of four cards on a tiled floor, their boxes outlined here and on eight maps of row 4; "
+    "four direct channels show thin lines, the joints of the floor and edges in the cards; of four deep "
+    "ones one has a spot in the middle of each ace, one in the middle of king and queen, two are mixed",
     photos=True,
 )
 
 # %% [markdown]
-# The direct maps show lines one cell wide: the joints between the tiles, the edges of the cards. The deep maps react to places inside the cards; *deep 10* reacts to the
-# large symbol in the middle of each ace, four times as strongly as anywhere outside the aces. One reason is how far a cell of each path looks. Nudge one cell of the input and count the cells that change:
+# The outlines are the cards' boxes; each tile has its own color scale, from its least value to its greatest. The direct maps show lines one cell wide: joints
+# between the tiles, edges in the cards. In none of them is the cards' largest value twice that of the rest. Two deep maps answer to *places*: *deep 10* to the large
+# symbol in the middle of each ace, more than four times as strongly as to anything outside the cards, *deep 12* to the middle of king and queen, more than
+# twice. *Deep 11* and *deep 24* are less clear; both show joints, too.
+#
+# One reason is how far a cell of each path looks. Nudge one cell of the input and count the cells that change:
 
 # %%
 base, nudged = caught["x"], caught["x"].clone()
@@ -813,17 +805,18 @@ print("cells that change:", reach)
 assert reach == {"direct": 1, "deep": (1 + 2 * len(row.m)) ** 2}  # each 3 × 3 adds one cell on every side
 
 # %% [markdown]
-# Which path does the trained network need? Silence one: hold each of its channels at its mean over the photo, so that it says nothing about *where*. Then count
-# the cards found, with a confidence of at least 0.25, on all validation photos.
+# Which path does the trained network need? Silence one, or both: hold each of its channels at its mean over the photo, so that it says nothing about *where*.
+# Then count the cards found and the boxes put out, with a confidence of at least 0.25, on all validation photos.
 
 
 # %%
 def found(photos):
+    """How many cards are found, and how many boxes put out."""
     answers = detect(model, [sample.image for sample in photos], size=size, confidence=0.25)
     right = 0
     for sample, boxes in zip(photos, answers, strict=True):
         right += int(match(boxes, sample.boxes, sample.labels, torch.tensor([0.5])).sum())
-    return right
+    return right, sum(len(boxes.scores) for boxes in answers)
 
 
 def silence(channels):
@@ -836,24 +829,32 @@ def silence(channels):
 
 
 photos = [cards[i] for i in range(len(cards))]
-everything, left = found(photos), {}
-cards_in_all = sum(len(sample.labels) for sample in photos)
-print(f"{len(photos)} photos with {cards_in_all} cards; found with both paths: {everything}")
+(everything, put_out), left = found(photos), {}
+print(f"{len(photos)} photos with {sum(len(sample.labels) for sample in photos)} cards")
+print(f"nothing silent:       {everything:>3} found, {put_out:>3} boxes")
 for number in (2, 4, 6, 8):
     cv3, half = model.model[number].cv3, model.model[number].cv2.conv.out_channels
-    for name, channels in (("direct", slice(half, None)), ("deep", slice(half))):
+    for name, channels in (("direct", slice(half, None)), ("deep", slice(half)), ("both", slice(None))):
         handle = cv3.register_forward_pre_hook(silence(channels))
-        left[number, name] = found(photos)
+        left[number, name], put_out = found(photos)
         handle.remove()
-        print(f"row {number}, {name:<6} path silent: {left[number, name]:>3}")
+        print(f"row {number}, {name:<6} silent: {left[number, name]:>3} found, {put_out:>3} boxes")
+assert left[2, "both"] == left[4, "both"] == 0
 assert left[4, "deep"] < 0.1 * everything
 assert left[4, "direct"] > 0.9 * everything
-assert min(left[8, "direct"], left[8, "deep"]) > 0.95 * everything
+assert max(left[2, "direct"], left[2, "deep"]) < 0.8 * everything
+assert min(left[8, name] for name in ("direct", "deep", "both")) > 0.95 * everything
 
 # %% [markdown]
-# In row 4 nearly everything hangs on the deep path, and the direct path is almost dispensable. In row 8, at stride 32, either one may go. So the picture "half of the
-# information goes round" is not what this network has learned. Mind what the experiment is: one small network, a few dozen photos, and no retraining. In training,
-# the direct path also gave the gradient a short way, which no silencing can measure.
+# Start with the third line of each row, both silent.
+# - Row 8, at stride 32, may be silent altogether: these cards do not need it. So its other lines say nothing about paths.
+# - Row 4: nothing works without it, and the deep path carries nearly everything.
+# - Row 2: nothing works without it, and both paths matter, the deep one more.
+# - Row 6: its silence costs some cards; nearly all of them hang on the deep path.
+#
+# So "half of the information goes round" is not what this network has learned. A silent path may even *raise* the count, as in row 6: more boxes then pass the
+# threshold, right and wrong ones. Mind what the experiment is: one small network, a few dozen photos, no retraining; differences of a few cards mean
+# little. And in training the direct path also gave the gradient a short way, which no silencing can measure.
 #
 # ## Quiz
 
@@ -866,7 +867,8 @@ quiz.ask(
         "stay the same: everything is concatenated in the end",
     ],
     answer=1,
-    why="Only the 1 × 1 convolutions read x₀, and they also read all earlier layers. Section 2 measured what is left of the saving.",
+    why="Only the 1 × 1 convolutions read x₀, and they also read all earlier layers. "
+    "Section 2 measured what is left of the saving.",
 )
 
 # %%
@@ -878,15 +880,18 @@ quiz.ask(
         "Nowhere: CSPNet's split is wrapped round residual bottlenecks",
     ],
     answer=2,
-    why="The first cells looked for dense layers in the live network and found none. What YOLOv5 took over is the path that goes round.",
+    why="The first cells looked for dense layers in the live network and found none. "
+    "What YOLOv5 took over is the path that goes round.",
 )
 
 # %%
 quiz.ask(
-    "You replace all weights of the dense block in a CSPDenseBlock. For the same gradient at its output, the gradient of x₀′",
+    "You replace all weights of the dense block in a CSPDenseBlock. "
+    "For the same gradient at its output, the gradient of x₀′",
     ["does not change at all", "changes a little", "becomes zero"],
     answer=0,
-    why="Its only reader is transition 2, which treats each channel on its own before its convolution. Section 3 asserted equality bit for bit.",
+    why="Its only reader is transition 2, which treats each channel on its own before its convolution. "
+    "Section 3 asserted equality bit for bit.",
 )
 
 # %%
@@ -894,11 +899,12 @@ quiz.ask(
     "BottleneckCSP has a BatchNorm at the joint, C3 has none. So C3",
     [
         "does not normalize the direct path",
-        "has one BatchNorm less",
-        "has it inside cv2, which became a full Conv; only the Conv behind the bottlenecks is gone",
+        "normalizes both paths only after they are mixed, in cv3",
+        "has the direct path's half of it inside cv2; the other half went with the Conv behind the bottlenecks",
     ],
     answer=2,
-    why="One BatchNorm over both paths equals two over one each. One moved into cv2; the other went with the dropped Conv.",
+    why="One BatchNorm over both paths equals two over one each. In C3 cv2 is a full Conv, so it has its half; "
+    "the bottlenecks end with a Conv, which normalizes the deep path.",
 )
 
 # %%
@@ -919,16 +925,22 @@ quiz.ask(
 # |---|---|
 # | YOLOv5 holds no dense layer; half of its CSP stages stand in the neck | counted on the live network, before section 1 |
 # | the block from scratch equals yolo_edu's | assertions in section 1, exercise 3.1; `tests/test_dense.py::test_csp_dense_block_by_hand` |
+# | a stage's FLOPs are those of its convolutions, and fusion first and last are cheaper still | assertions in section 2 |
 # | the split computes less, far from one half | measured and asserted in section 2; `tests/test_dense.py::test_csp_stands_in_for_a_dense_stage_and_computes_less` |
 # | stored activations are counted right | assertion in section 2; `tests/test_lesson_csp.py::test_stored_activations_by_hand` |
+# | how accurate fusion first and last are | **not checked here**: the paper's experiments |
 # | x₀ enters all five readers bit for bit the same | assertion in section 3 |
 # | the gradient of x₀′ ignores the dense block | assertion in section 3; `tests/test_dense.py::test_bypassed_channels_never_enter_the_dense_block` |
 # | repeated gradients hurt learning | **not checked here**: the paper's experiments |
+# | the ledger's terms are the gradients | assertion in section 3; `tests/test_lesson_csp.py::test_ledger_terms_by_hand` |
 # | BottleneckCSP and C3 from scratch equal yolo_edu's | assertions in section 4, exercise 3.2; `tests/test_blocks.py::test_bottleneck_csp_by_hand`, `tests/test_blocks.py::test_c3_by_hand` |
 # | C3 is BottleneckCSP without one Conv | assertion in section 4 |
 # | the parameters of row 2 | exercise 3.3; `tests/test_summary.py` |
+# | with one or three bottlenecks a CSP stage keeps more activations than plain bottlenecks | assertions in section 4 |
+# | what row 4's maps react to | printed in section 5; `tests/test_lesson_csp.py::test_what_the_maps_of_row_4_react_to` |
+# | rows 4 and 8: which silence costs cards | assertions in section 5, for this network and these photos only |
 #
 # **References** Wang, Liao, Yeh, Wu, Chen, Hsieh 2019, arXiv:1911.11929 (CSPNet) · He, Zhang, Ren, Sun 2015, arXiv:1512.03385 (residual learning) ·
-# Huang, Liu, van der Maaten, Weinberger 2016, arXiv:1608.06993 (DenseNet)
+# Huang, Liu, van der Maaten, Weinberger 2016, arXiv:1608.06993 (DenseNet) · Redmon, Farhadi 2018, arXiv:1804.02767 (YOLOv3, Darknet-53)
 #
 # ← [02 The dense block](02_dense_block.ipynb) · **03 Cross-stage partial networks** · [04 CSPDarknet, the backbone](04_csp_darknet.ipynb) →

@@ -134,7 +134,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ),
         (
             transition("nn.BatchNorm2d(c_in), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(c_in, c_out, 1, bias=False)"),
-            r"may change places",
+            r"the convolution is number 2, not 3",
         ),
         (
             transition("nn.BatchNorm2d(c_in), nn.ReLU(), nn.Conv2d(c_in, c_out, 1, bias=False), nn.AvgPool2d(2, 1)"),

@@ -162,6 +162,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ),
         (changed(STAGE, (f"self.act(self.bn({CAT}))", f"self.bn({CAT})")), r"activation at the joint is missing"),
         (changed(STAGE, ("nn.LeakyReLU(0.1)", "nn.SiLU()")), r"activation at the joint is SiLU"),
+        (changed(STAGE, ("nn.LeakyReLU(0.1)", "nn.LeakyReLU()")), r"slope of your LeakyReLU at the joint is 0\.01"),
         (
             changed(STAGE, (f"self.cv4(self.act(self.bn({CAT})))", f"self.act(self.bn(self.cv4({CAT})))")),
             r"your bn follows cv4",

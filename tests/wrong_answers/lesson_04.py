@@ -109,11 +109,27 @@ WRONG: dict[str, list[tuple[str, str]]] = {
             counts(through="128 * 64 + 2 * (64 * 32 + 32 * 64 * 9) + 64 * 64 + 2 * (64 + 2 * 96 + 64)"),
             r"keeps all 64 channels",
         ),
+        (counts(through="2 * (64 * 64 + 64 * 64 * 9) + 64 * 64 + 5 * 2 * 64"), r"The first Conv is missing"),
+        (
+            counts(through="64 * 64 + 2 * (64 * 64 + 64 * 64 * 9) + 64 * 64 + 6 * 2 * 64"),
+            r"reads what `down` gives, 128 channels",
+        ),
+        (
+            counts(through="128 * 64 + 2 * (64 * 64 + 64 * 64 * 9) + 128 * 64 + 6 * 2 * 64"),
+            r"The last Conv reads the path's 64",
+        ),
+        (counts(through="128 * 64 + 2 * 64 * 64 * 9 + 64 * 64 + 4 * 2 * 64"), r"you counted the second"),
+        (counts(through="128 * 64 + 2 * 64 * 64 + 64 * 64 + 4 * 2 * 64"), r"you counted the first"),
+        (counts(through="128 * 64 + 4 * 64 * 64 * 9 + 64 * 64 + 6 * 2 * 64"), r"only the second is 3×3"),
+        (
+            counts(through="128 * 64 + 2 * (64 * 64 + 64 * 64 * 9) + 64 * 64 + 2 * 64"),
+            r"6 Convs, and each has a BatchNorm; you counted 1\.",
+        ),
         (counts(transition="64 * 128 + 2 * 128"), r"both paths side by side"),
     ],
     "4.3": [
         (phases("(0, 0), (0, 1), (1, 0), (1, 1)"), r"row and column are swapped"),
-        (depth("return pixel_unshuffle(x, 2)"), r"the order of pixel_unshuffle"),
+        (depth("return nn.functional.pixel_unshuffle(x, 2)"), r"the order of pixel_unshuffle"),
         (
             depth("return torch.stack([x[..., r::2, c::2] for c in (0, 1) for r in (0, 1)], dim=2).flatten(1, 2)"),
             r"the four of one color stand side by side",

@@ -23,7 +23,7 @@ def block(
 
 RIGHT = "y = self.cv1(x)\nreturn self.cv2(torch.cat([y, *self.pools(y)], 1))"
 COUNTS = 'mine = {{"cv1": {cv1}, "cv2": {cv2}, "m": {m}}}'
-ROW = """def pooled_in_a_row(x, kernel=5, times=3):
+ROW = """def chained_pools(x, kernel=5, times=3):
     maps = [x]
     for _ in range(times):
         maps.append({pool})
@@ -135,6 +135,12 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ),
         (ROW.format(pool="F.avg_pool2d(maps[-1], kernel, 1, kernel // 2)", result=JOINED), r"these are averages"),
         (ROW.format(pool=POOL, result=JOINED).replace("range(times)", "range(times + 1)"), r"one pool too many"),
+        (ROW.format(pool="F.max_pool2d(maps[-1], 5, 1, 2)", result=JOINED), r"Is `kernel` used"),
+        (ROW.format(pool=POOL, result=JOINED).replace("range(times)", "range(3)"), r"Is `times` used"),
+        (
+            ROW.format(pool="F.max_pool2d(maps[-1], 5, 1, 2)", result=JOINED).replace("range(times)", "range(3)"),
+            r"Are `kernel` and `times` used",
+        ),
         (ROW.format(pool=POOL.replace("maps[-1]", "maps[-1].detach()"), result=JOINED), r"the gradient is not"),
     ],
 }

@@ -18,8 +18,8 @@ def decoded(center: str = CENTER, size: str = SIZE) -> str:
 
 
 def rows(result: str) -> str:
-    """`rows_last` that returns this."""
-    return f"""def rows_last(x, anchors):
+    """`numbers_last` that returns this."""
+    return f"""def numbers_last(x, anchors):
     b, c, h, w = x.shape
     return {result}"""
 

@@ -70,7 +70,7 @@ def predict(question: str, *, answer: float, why: str = "") -> None:
     title = ipywidgets.HTML(f"<b>Predict:</b> {html.escape(question)}")
     fallback = (
         f"<p><b>Predict:</b> {html.escape(question)}</p><details><summary>Compare with the answer</summary>"
-        f"<p>{answer:,}. {html.escape(why)}</p></details>"
+        f"<p><b>{answer:,}</b> {html.escape(why)}</p></details>"
     )
     show(ipywidgets.VBox([title, ipywidgets.HBox([field, button]), verdict]), fallback)
 

@@ -139,6 +139,8 @@ class _WrongCSP(BottleneckCSP):
             joint = self.bn(joint)
         if slip == "silu":
             return self.cv4(nn.functional.silu(joint))
+        if slip == "slope":
+            return self.cv4(nn.functional.leaky_relu(joint))
         return self.cv4(joint if slip == "unused act" else self.act(joint))
 
 
@@ -174,6 +176,7 @@ def bottleneck_csp(module: type[nn.Module]) -> Builder:
         "unused bn": "bn is built, and `forward` does not use it: it follows the concatenation.",
         "unused act": "the activation at the joint is missing: cat, bn, act, then cv4.",
         "silu": "the activation at the joint is SiLU. This release has LeakyReLU with slope 0.1.",
+        "slope": "the slope of your LeakyReLU at the joint is 0.01, PyTorch's default. This release has 0.1.",
     }
     mistakes = [
         Mistake(lambda *arguments, slip=slip: _WrongCSP(slip, *arguments), hint) for slip, hint in hints.items()

@@ -138,6 +138,21 @@ def split_stage_counts(answers: Mapping[str, int | None]) -> dict[str, float]:
         count("around", halve=False): "This path is too wide: it keeps half of the 128 channels.",
         sum(p.numel() for p in Conv(c_in, c_in, 3).parameters()): "The stage goes from 64 to 128 channels in `down`.",
     }
+    wide, narrow, looks = (
+        sum(p.numel() for p in m.parameters()) for m in (Conv(128, 64), Conv(64, 64), Conv(64, 64, 3))
+    )
+    right = count("through")
+    words |= {
+        right - wide: "The first Conv is missing, 1×1 from 128 channels before the residual blocks.",
+        right - wide + narrow: "The first Conv reads what `down` gives, 128 channels.",
+        right - narrow + wide: "The last Conv reads the path's 64 channels.",
+        right - repeats * narrow: "A residual block has two Convs, 1×1 and 3×3; you counted the second.",
+        right - repeats * looks: "A residual block has two Convs, 1×1 and 3×3; you counted the first.",
+        right + repeats * (looks - narrow): "The first Conv of a residual block is 1×1, only the second is 3×3.",
+    }
+    convs = 2 * repeats + 2
+    for norms in range(1, convs):
+        words[right - 2 * 64 * (convs - norms)] = f"{convs} Convs, and each has a BatchNorm; you counted {norms}."
     summed = count("transition", join="sum")
     if answers.get("transition") == summed:  # the same number is another slip where `down` is meant
         words[summed] = "It takes in both paths side by side, 64 + 64 channels."

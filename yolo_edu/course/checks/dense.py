@@ -251,8 +251,8 @@ def dense_transition(module: type[nn.Module]) -> Builder:
         ),
         Mistake(
             lambda a, b: _parts(norm(a), relu(), mean(2), mix(a, b)),
-            "these are the right numbers: a mean and a 1 × 1 convolution may change places, and pooling first even "
-            "costs a quarter. But trained weights are found by name, and the convolution is number 2, not 3.",
+            "the numbers are right (the next text says why), the order is not: trained weights are found by name, and "
+            "the convolution is number 2, not 3.",
         ),
     ]
     return judge_module("2.3", module, Transition, "yolo_edu's Transition", cases=cases, mistakes=mistakes)

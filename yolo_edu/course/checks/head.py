@@ -11,18 +11,18 @@ from yolo_edu.course.checks.functions import ROUNDS, judge_function
 from yolo_edu.course.checks.head_anchors import best_possible_recall
 from yolo_edu.model.detect import decode_box
 
-__all__ = ["best_possible_recall", "decode_level", "rows_last"]
+__all__ = ["best_possible_recall", "decode_level", "numbers_last"]
 
 
 # --- 7.1 ------------------------------------------------------------------------------------------------
 
 
-def _rows_last(x: Tensor, anchors: int) -> Tensor:
+def _numbers_last(x: Tensor, anchors: int) -> Tensor:
     b, c, h, w = x.shape
     return x.view(b, anchors, c // anchors, h, w).permute(0, 1, 3, 4, 2).contiguous()
 
 
-def rows_last(function: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
+def numbers_last(function: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
     """Exercise 7.1: x (B, A · (5 + K), h, w), A → (B, A, h, w, 5 + K)."""
     generator = torch.Generator().manual_seed(0)
 
@@ -72,7 +72,7 @@ def rows_last(function: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, in
         ),
         Mistake(not_moved, "the channels are cut rightly. Now the 5 + K numbers must become the last axis: permute."),
         Mistake(
-            lambda x, a: _rows_last(x, a).transpose(2, 3),
+            lambda x, a: _numbers_last(x, a).transpose(2, 3),
             "rows and columns are exchanged: h comes before w, as in the map that came in.",
         ),
         Mistake(
@@ -82,7 +82,7 @@ def rows_last(function: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, in
     return judge_function(
         "7.1",
         function,
-        _rows_last,
+        _numbers_last,
         "yolo_edu's own order",
         cases=cases,
         mistakes=mistakes,

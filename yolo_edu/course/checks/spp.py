@@ -1,4 +1,4 @@
-"""Exercises of lesson 05: the SPP block; `spp_pools` has its numbers and its pools in a row."""
+"""Exercises of lesson 05: the SPP block; `spp_pools` has its numbers and its pools chained."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from yolo_edu.course.checks.compare import Mistake
 from yolo_edu.course.checks.modules import Builder, ModuleCase, judge_module
-from yolo_edu.course.checks.spp_pools import pooled_in_a_row, spp_counts
+from yolo_edu.course.checks.spp_pools import chained_pools, spp_counts
 from yolo_edu.model.blocks import SPP, Conv
 
-__all__ = ["pooled_in_a_row", "spp_block", "spp_counts"]
+__all__ = ["chained_pools", "spp_block", "spp_counts"]
 
 Join = Callable[["WrongSPP", Tensor], Sequence[Tensor]]
 

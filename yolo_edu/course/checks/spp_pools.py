@@ -1,4 +1,4 @@
-"""Exercises of lesson 05: the parameters of SPP, and max-pools in a row."""
+"""Exercises of lesson 05: the parameters of SPP, and chained max-pools."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ def _pool(x: Tensor, kernel: int) -> Tensor:
     return F.max_pool2d(x, kernel, 1, kernel // 2)
 
 
-def _in_a_row(x: Tensor, kernel: int = 5, times: int = 3) -> list[Tensor]:
+def _chained(x: Tensor, kernel: int = 5, times: int = 3) -> list[Tensor]:
     """x and its pools, each of the one before: `times` + 1 tensors of x's shape."""
     maps = [x]
     for _ in range(times):
@@ -39,7 +39,7 @@ def _in_a_row(x: Tensor, kernel: int = 5, times: int = 3) -> list[Tensor]:
     return maps
 
 
-def pooled_in_a_row(function: Function) -> Function:
+def chained_pools(function: Function) -> Function:
     """Exercise 5.3: x (B, C, H, W), kernel, times → (B, (1 + times) · C, H, W)."""
     generator = torch.Generator().manual_seed(5)
 
@@ -73,35 +73,41 @@ def pooled_in_a_row(function: Function) -> Function:
             "every one of your pools reads x, so all of them are equal. Each must read the one before it.",
         ),
         Mistake(
-            joined(lambda x, k, n: _in_a_row(x, k, n)[1:]),
+            joined(lambda x, k, n: _chained(x, k, n)[1:]),
             "the pools are right, but x itself is missing: it stands first.",
         ),
         Mistake(
-            joined(lambda x, k, n: _in_a_row(x, k, n)[::-1]),
+            joined(lambda x, k, n: _chained(x, k, n)[::-1]),
             "the order is reversed: x first, the most pooled one last.",
         ),
         Mistake(
-            joined(lambda x, k, n: [*_in_a_row(x, k, n)[1:], x]),
+            joined(lambda x, k, n: [*_chained(x, k, n)[1:], x]),
             "x stands last. It comes first, then the pools.",
         ),
         Mistake(
-            lambda x, kernel=5, times=3: _in_a_row(x, kernel, times)[-1],
+            lambda x, kernel=5, times=3: _chained(x, kernel, times)[-1],
             "you return only the last pool. All of them are wanted, side by side on channels.",
         ),
         Mistake(
-            lambda x, kernel=5, times=3: _in_a_row(x, kernel, times),
+            lambda x, kernel=5, times=3: _chained(x, kernel, times),
             "you return a list. Put its tensors side by side on channels: torch.cat(…, dim=1).",
         ),
         Mistake(
-            lambda x, kernel=5, times=3: torch.stack(_in_a_row(x, kernel, times), dim=1),
+            lambda x, kernel=5, times=3: torch.stack(_chained(x, kernel, times), dim=1),
             "torch.stack makes a new axis. Side by side on an axis that is there: torch.cat.",
         ),
         Mistake(
-            lambda x, kernel=5, times=3: torch.cat(_in_a_row(x, kernel, times)),
+            lambda x, kernel=5, times=3: torch.cat(_chained(x, kernel, times)),
             "without dim=1 the tensors stand behind each other as further images. Channels are axis 1.",
         ),
         Mistake(
-            joined(lambda x, k, n: _in_a_row(x, k, n + 1)),
+            joined(lambda x, k, n: _chained(x, 5, n)),
+            "your windows are always 5 wide. Is `kernel` used, for the window and for the padding?",
+        ),
+        Mistake(joined(lambda x, k, n: _chained(x, k, 3)), "you always chain three pools. Is `times` used?"),
+        Mistake(joined(lambda x, k, n: _chained(x, 5, 3)), "always three pools of 5. Are `kernel` and `times` used?"),
+        Mistake(
+            joined(lambda x, k, n: _chained(x, k, n + 1)),
             "one pool too many: `times` pools beside x.",
         ),
         Mistake(
@@ -124,8 +130,8 @@ def pooled_in_a_row(function: Function) -> Function:
     return judge_function(
         "5.3",
         function,
-        lambda x, kernel=5, times=3: torch.cat(_in_a_row(x, kernel, times), dim=1),
-        "pools in a row as yolo_edu's SPPF has them",
+        lambda x, kernel=5, times=3: torch.cat(_chained(x, kernel, times), dim=1),
+        "chained pools as yolo_edu's SPPF has them",
         cases=cases,
         mistakes=mistakes,
         describe=lambda x, kernel, times: f"an input of shape {tuple(x.shape)}, kernel {kernel} and {times} pools",

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
@@ -38,6 +40,7 @@ __all__ = [
     "field_cascade",
     "sliding_window",
     "slope",
+    "smooth_parts",
 ]
 
 LEAK = leaky_relu().negative_slope
@@ -59,24 +62,32 @@ def slope(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return gradient
 
 
+def smooth_parts(ys: Tensor, jump: float = 0.05) -> list[slice]:
+    """The stretches of a sampled curve between jumps: where it is drawn as one line."""
+    ends = [0, *((ys.diff().abs() > jump).nonzero().flatten() + 1).tolist(), len(ys)]
+    return [slice(*pair) for pair in pairwise(ends)]
+
+
 def activation_curves(reach: float = 5.0) -> Figure:
     """Each activation and its derivative between −reach and reach, one panel each."""
     x = torch.linspace(-reach, reach, 501)
     wide = torch.linspace(-20, 20, 8001)  # where the least and the greatest derivative are looked for
-    figure, axes = plt.subplots(2, 3, figsize=(10, 5.8), sharex=True, sharey=True, layout="constrained")
+    layout = ConstrainedLayoutEngine(h_pad=0.14)  # inches: room between the rows
+    figure, axes = plt.subplots(2, 3, figsize=(10, 6.4), sharex=True, sharey=True, layout=layout)
     for ax, (name, function) in zip(axes.flat, ACTIVATIONS.items(), strict=True):
         derivative = slope(function, x)
         ax.axhline(0, color=FADED, linewidth=0.8)
         ax.axvline(0, color=FADED, linewidth=0.8)
         ax.plot(x, function(x), color=hex_color(4), linewidth=2.2, label="value")
-        ax.plot(x, derivative, color=hex_color(5), linewidth=2, linestyle="--", label="derivative")
+        for part in smooth_parts(derivative):
+            ax.plot(x[part], derivative[part], color=hex_color(5), linewidth=2, linestyle="--", label="derivative")
         ax.set_title(name, fontsize=13)
         low, high = (round(d.item(), 2) + 0.0 for d in slope(function, wide).aminmax())
         words = f"derivative\n{low:.2f} to {high:.2f}".replace("-", "−")
         ax.text(-0.95 * reach, 3.1, words, fontsize=11, color=INK, va="top", linespacing=1.3)
         ax.set(xlim=(-reach, reach), ylim=(-0.8, 3.3))
         ax.spines[["top", "right"]].set_visible(False)
-        ax.tick_params(labelsize=10)
+        ax.tick_params(labelsize=10, labelbottom=True)
     axes[0, 0].legend(frameon=False, loc="upper right", fontsize=11)
     plt.close(figure)
     return figure
@@ -189,19 +200,24 @@ def field_cascade(stack: nn.Sequential | None = None, pixels: int = 17) -> Figur
 
 def sliding_window(patch: Tensor, kernel: Tensor, response: Tensor, at: tuple[int, int]) -> Figure:
     """Numbers of a patch (h, w), a kernel (k, k) and what sliding it gives; the window of one output is framed."""
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3.5), layout="constrained", width_ratios=[4, 2.2, 3.4])
-    # The kernel's zeros are gray: its scale has zero in the middle.
-    bound = kernel.abs().max().item()
-    limits = [(0.0, 1.0), (-bound, bound), (-response.abs().max().item(), response.abs().max().item())]
+    sizes = [v.shape[-1] for v in (patch, kernel, response)]
+    gap = 0.8  # cells between the panels; all cells have one size
+    figure, axes = plt.subplots(1, 3, figsize=(9, 4.3), width_ratios=sizes)
+    figure.subplots_adjust(0.002, 0, 0.998, 0.93, wspace=gap * 3 / sum(sizes))
+    for sign, x in (("∗", -0.5 - gap / 2), ("=", sizes[1] - 0.5 + gap / 2)):
+        axes[1].text(x, (sizes[1] - 1) / 2, sign, ha="center", va="center", fontsize=20, color=INK)
+    # Kernel and result have zero in the middle of a light scale, which suits black numbers; the photo keeps its grays.
+    kernel_bound, bound = kernel.abs().max().item(), response.abs().max().item()
+    limits = [(0.0, 1.0), (-3 * kernel_bound, kernel_bound), (-3 * bound, bound)]
     titles = ("the photo, 0 to 1", "the kernel", "what sliding it gives")
     for ax, values, (low, high), title in zip(axes, (patch, kernel, response), limits, titles, strict=True):
         ax.imshow(values.numpy(), cmap="gray", vmin=low, vmax=high)
         for row in range(values.shape[0]):
             for column in range(values.shape[1]):
                 value = values[row, column].item()
-                ink = "black" if value > low + 0.45 * (high - low) else "white"
+                ink = "black" if value > low + 0.43 * (high - low) else "white"
                 text = f"{value:.2f}" if values is not kernel else f"{value:g}"
-                ax.text(column, row, text.replace("-", "−"), ha="center", va="center", color=ink, fontsize=10)
+                ax.text(column, row, text.replace("-", "−"), ha="center", va="center", color=ink, fontsize=11)
         ax.set_title(title, fontsize=12)
         ax.set_axis_off()
     row, column = at

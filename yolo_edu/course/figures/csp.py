@@ -1,14 +1,15 @@
 """Figures of lesson 03: the cross-stage split, a dense block with and without it, BottleneckCSP beside C3."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from torch import Tensor, nn
+from torch import nn
 
+from yolo_edu.course.figures.csp_gradients import GradientLedger, gradient_terms
+from yolo_edu.course.figures.csp_paths import outlined_maps
 from yolo_edu.course.figures.csp_stages import bottleneck_csp_beside_c3, widths
 from yolo_edu.course.figures.diagram import (
     DIM,
@@ -26,7 +27,14 @@ from yolo_edu.course.figures.diagram import (
 )
 from yolo_edu.model.dense import CSPDenseBlock, DenseBlock, DenseLayer, Transition
 
-__all__ = ["bottleneck_csp_beside_c3", "csp_split", "dense_beside_csp", "gradient_terms"]
+__all__ = [
+    "GradientLedger",
+    "bottleneck_csp_beside_c3",
+    "csp_split",
+    "dense_beside_csp",
+    "gradient_terms",
+    "outlined_maps",
+]
 
 AROUND, THROUGH, NEW = WORK_COLORS["marked"], GRAY, WORK_COLORS["convolution"]
 EXAMPLE = (16, 4, 8)  # channels of x₀, dense layers, growth rate: small, and every tensor has its own width
@@ -183,36 +191,6 @@ def _step(ax: Axes, x: float, y: float, name: str, module: nn.Module) -> float:
     tile(ax, x + 0.08, above, 2.75, below - above, f"{name}: {reads} → {gives}", color=PLAIN)
     arrow(ax, [(x + 0.45, below), (x + 0.45, y + STEP)])
     return y + STEP
-
-
-def gradient_terms(ledgers: Mapping[str, Mapping[tuple[str, str], Tensor]]) -> Figure:
-    """Which reader sends which gradient to which tensor: one table for each ledger, shaded by the term's norm.
-
-    Args:
-        ledgers: title → (tensor, reader) → the gradient that this reader sends back to that tensor.
-    """
-    figure, axes = plt.subplots(1, len(ledgers), figsize=(10, 4), layout="constrained", squeeze=False)
-    for ax, (title, terms) in zip(axes.flat, ledgers.items(), strict=True):
-        sources = list(dict.fromkeys(source for source, _ in terms))
-        readers = list(dict.fromkeys(reader for _, reader in terms))
-        norms = {pair: term.norm().item() for pair, term in terms.items()}
-        most = max(norms.values())
-        for (source, reader), norm in norms.items():
-            row, column = sources.index(source), readers.index(reader)
-            shade = plt.get_cmap("cividis")(0.25 + 0.75 * norm / most)
-            ax.add_patch(Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white", linewidth=2))
-            ink = "black" if norm > most / 3 else "white"
-            ax.text(column + 0.5, row + 0.5, f"{norm:.0f}", ha="center", va="center", fontsize=12, color=ink)
-        ax.set(xlim=(0, len(readers)), ylim=(len(sources), 0), title=f"{title}: {len(terms)} terms")
-        ax.set_xticks([i + 0.5 for i in range(len(readers))], readers, fontsize=12)
-        ax.set_yticks([i + 0.5 for i in range(len(sources))], sources, fontsize=12)
-        ax.xaxis.set_ticks_position("bottom")
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-        ax.set_xlabel("sent back by")
-        ax.set_ylabel("arrives at")
-    plt.close(figure)
-    return figure
 
 
 # Name in img/ → how it is drawn, and what it shows.

@@ -9,13 +9,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from yolo_edu.course.figures.darknet_focus import focus_phases
+from yolo_edu.course.figures.darknet_focus import focus_kernel, focus_phases
+from yolo_edu.course.figures.darknet_probe import (
+    cells_inside,
+    highest_in_boxes,
+    highest_places,
+    strongest_channels,
+    strongest_maps,
+)
 from yolo_edu.course.figures.darknet_stages import stages_side_by_side
 from yolo_edu.course.figures.diagram import GRAY, INK, LEVEL_COLORS, PLAIN, canvas, label, rounded
 from yolo_edu.model.blocks import Bottleneck, Conv
 from yolo_edu.model.darknet import Classifier, Darknet53
 
-__all__ = ["darknet53_table", "focus_phases", "spotlight", "stages_side_by_side"]
+__all__ = [
+    "cells_inside",
+    "darknet53_table",
+    "focus_kernel",
+    "focus_phases",
+    "highest_in_boxes",
+    "highest_places",
+    "spotlight",
+    "stages_side_by_side",
+    "strongest_channels",
+    "strongest_maps",
+]
 
 SHADE = 0.3  # of a photo's brightness that is left where a map is lowest
 
@@ -171,9 +189,15 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
         "even columns, odd rows and even columns, even rows and odd columns, odd rows and odd columns, each in three "
         "colors, so that 3 channels become 12.",
     ),
+    "L04_focus_kernel": (
+        focus_kernel,
+        "Four kernels of 3 by 3 weights, one a phase, and the kernel of 6 by 6 that they make: each weight moves to "
+        "the row and the column of the image that its phase was taken from. The six rows are the image rows 2i minus "
+        "2 to 2i plus 3.",
+    ),
     "L04_stages": (
         stages_side_by_side,
-        "A stage of Darknet-53, a strided convolution and eight residual blocks, beside the same stage of "
+        "The third stage of Darknet-53, a strided convolution and eight residual blocks, beside the same stage of "
         "CSPDarknet53: there one path of half as many channels goes through the eight blocks, another goes round "
         "them, and the two meet in a concatenation.",
     ),

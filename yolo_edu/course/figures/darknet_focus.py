@@ -81,3 +81,56 @@ def _which(indices: Tensor) -> str:
 def _colors(table: Tensor, channels: range, area: int) -> str:
     """The color that each of these channels came from."""
     return ", ".join(COLORS[int(table[k].flatten()[0]) // area] for k in channels)
+
+
+def kernel_places(focus: Focus | None = None) -> Tensor:
+    """Where the weights of Focus's 3 × 3 kernels go in the 6 × 6 kernel: (4, 3, 3), each value 6 · row + column.
+
+    The slicing tells: weight (r, c) of a phase meets the pixel that stands at (r, c) in that phase.
+    """
+    return phase_table(focus, size=6)[::3] % 36  # one color: the places are the same for all
+
+
+def focus_kernel(focus: Focus | None = None) -> Figure:
+    """The four 3 × 3 kernels of Focus, one a phase, and the 6 × 6 kernel that holds the same 36 weights.
+
+    Args:
+        focus: whose slicing is run; None: a fresh one.
+    """
+    places = kernel_places(focus)
+    cell, gap, left, top = 0.46, 0.85, 0.75, 0.95
+    pitch = 3 * cell + gap
+    start = left + 2 * pitch + 0.95  # of the large kernel
+    figure, ax = canvas(start + 6 * cell + 0.3, top + 2 * pitch - gap + 0.1)
+    label(ax, left + pitch - gap / 2, 0.25, "3 × 3 convolution of the four phases", weight="bold")
+    label(ax, start + 3 * cell, 0.25, "6 × 6 convolution of the image", weight="bold")
+    for phase, own in enumerate(places):
+        row, column = divmod(int(own[0, 0]), 6)
+        x, y = left + column * pitch, top + row * pitch
+        for r, name in enumerate(("i − 1", "i", "i + 1")):
+            label(ax, x - 0.08, y + (r + 0.5) * cell, name, ha="right", va="center_baseline")
+        label(ax, x + 1.5 * cell, y - 0.2, f"{_parity(row)} rows, {_parity(column)} columns", fontsize=11)
+        for r, c in torch.cartesian_prod(torch.arange(3), torch.arange(3)).tolist():
+            _weight(ax, x + c * cell, y + r * cell, cell, phase, 3 * r + c)
+    middle = top + pitch - gap / 2
+    arrow(ax, [(left + 2 * pitch - gap + 0.25, middle), (start - 0.85, middle)])
+    y = middle - 3 * cell
+    for row, name in enumerate(("2i − 2", "2i − 1", "2i", "2i + 1", "2i + 2", "2i + 3")):
+        label(ax, start - 0.1, y + (row + 0.5) * cell, name, ha="right", va="center_baseline")
+    for phase, own in enumerate(places):
+        for number, place in enumerate(own.flatten().tolist()):
+            row, column = divmod(place, 6)
+            _weight(ax, start + column * cell, y + row * cell, cell, phase, number)
+    label(ax, start + 3 * cell, y + 6 * cell + 0.25, "rows of the image, stride 2")
+    return figure
+
+
+def _weight(ax: Axes, x: float, y: float, cell: float, phase: int, number: int) -> None:
+    color = PHASE_COLORS[phase]
+    ax.add_patch(Rectangle((x, y), cell, cell, facecolor=color, edgecolor=INK, linewidth=0.8))
+    text = f"{'abcd'[phase]}{number}"
+    ax.text(x + cell / 2, y + cell / 2, text, ha="center", va="center_baseline", fontsize=12, color=ink_on(color))
+
+
+def _parity(index: int) -> str:
+    return ("even", "odd")[index % 2]

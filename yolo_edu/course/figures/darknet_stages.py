@@ -1,11 +1,12 @@
 """A stage of Darknet-53 beside the same stage of CSPDarknet53, with the shapes that go through the live modules."""
 
 import copy
+from typing import NamedTuple
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from yolo_edu.course.figures.diagram import INK, PLAIN, WORK_COLORS, arrow, canvas, label, node, rounded, tile
@@ -14,6 +15,17 @@ from yolo_edu.model.darknet import CSPDarknet53, CSPStage, Darknet53
 
 WIDTH, HEIGHT = 2.3, 0.4  # of a tile, inches
 Shapes = dict[int, torch.Size]
+STAGE = 3  # drawn unless a caller brings stages
+
+
+class Observed(NamedTuple):
+    """A weightless copy of a stage, what went through it, and its numbers in words."""
+
+    stage: nn.Module
+    outputs: Shapes  # id of a module → shape
+    inputs: Shapes
+    given: torch.Size  # the stage's input
+    words: str
 
 
 def stages_side_by_side(plain: nn.Sequential | None = None, csp: CSPStage | None = None, *, side: int = 64) -> Figure:
@@ -24,23 +36,31 @@ def stages_side_by_side(plain: nn.Sequential | None = None, csp: CSPStage | None
         csp: a stage of CSPDarknet53; None: the third.
         side: cells of the input.
     """
+    titles = [
+        f"{name}, {'a stage' if own else f'stage {STAGE}'}"
+        for name, own in (("Darknet-53", plain), ("CSPDarknet53", csp))
+    ]
     with torch.device("meta"):
-        plain = plain or Darknet53().stages[2]  # type: ignore[assignment]
-        csp = csp or CSPDarknet53().stages[2]  # type: ignore[assignment]
+        plain = plain or Darknet53().stages[STAGE - 1]  # type: ignore[assignment]
+        csp = csp or CSPDarknet53().stages[STAGE - 1]  # type: ignore[assignment]
     assert plain is not None
     assert csp is not None
-    figure, ax = canvas(10.6, 7.5)
-    _plain(ax, *_observed(plain, side))
-    _csp(ax, *_observed(csp, side))
+    figure, ax = canvas(10.6, 7.7)
+    _plain(ax, titles[0], _observed(plain, side))
+    _csp(ax, titles[1], _observed(csp, side))
     return figure
 
 
-def _observed(stage: nn.Module, side: int) -> tuple[nn.Module, Shapes, torch.Size, str]:
-    """A weightless copy, the shape of every module's output, the shape that goes in, and its numbers in words."""
+def _observed(stage: nn.Module, side: int) -> Observed:
     stage = copy.deepcopy(stage).to("meta").eval()
-    shapes: Shapes = {}
+    outputs: Shapes = {}
+    inputs: Shapes = {}
+
+    def note(module: nn.Module, given: tuple[Tensor], result: Tensor) -> None:
+        inputs[id(module)], outputs[id(module)] = given[0].shape, result.shape
+
     for module in stage.modules():
-        module.register_forward_hook(lambda m, _, y: shapes.__setitem__(id(m), y.shape))
+        module.register_forward_hook(note)
     first = next(m for m in stage.modules() if isinstance(m, nn.Conv2d))
     counter = FlopCounterMode(display=False)
     image = torch.zeros(1, first.in_channels, side, side, device="meta")
@@ -48,34 +68,35 @@ def _observed(stage: nn.Module, side: int) -> tuple[nn.Module, Shapes, torch.Siz
         stage(image)
     parameters = sum(p.numel() for p in stage.parameters())
     words = f"{parameters:,} parameters\n{counter.get_total_flops() / 1e6:,.0f} MFLOPs"
-    return stage, shapes, image.shape, words
+    return Observed(stage, outputs, inputs, image.shape, words)
 
 
-def _plain(ax: Axes, stage: nn.Module, shapes: Shapes, given: torch.Size, words: str) -> None:
-    assert isinstance(stage, nn.Sequential)
-    down, *blocks = stage
+def _plain(ax: Axes, title: str, seen: Observed) -> None:
+    assert isinstance(seen.stage, nn.Sequential)
+    down, *blocks = seen.stage
     assert isinstance(down, Conv)
     x = 2.2
-    label(ax, x, 0.25, "Darknet-53", weight="bold")
+    label(ax, x, 0.25, title, weight="bold")
     _conv(ax, x, 1.15, down)
-    _step(ax, x, 0.75, 1.15, _shape(given), above=True)
-    _step(ax, x, 1.15 + HEIGHT, 2.65, _shape(shapes[id(down)]))
+    _step(ax, x, 0.75, 1.15, _shape(seen.given), above=True)
+    _step(ax, x, 1.15 + HEIGHT, 2.65, _shape(seen.outputs[id(down)]))
     bottom = _blocks(ax, x, 2.65, blocks)
-    _step(ax, x, bottom, 6.5, _shape(shapes[id(stage)]))
-    label(ax, x, 7.0, words)
+    _step(ax, x, bottom, 6.7, _shape(seen.outputs[id(seen.stage)]))
+    label(ax, x, 7.2, seen.words)
 
 
-def _csp(ax: Axes, stage: nn.Module, shapes: Shapes, given: torch.Size, words: str) -> None:
+def _csp(ax: Axes, title: str, seen: Observed) -> None:
+    stage = seen.stage
     assert isinstance(stage, CSPStage)
     first, *blocks, last = stage.through
     x, side, middle = 6.1, 9.2, 7.65
-    label(ax, middle, 0.25, "CSPDarknet53", weight="bold")
-    _step(ax, middle, 0.75, 1.15, _shape(given), above=True)
-    _conv(ax, middle, 1.15, stage.down)
+    label(ax, middle, 0.25, title, weight="bold")
+    _step(ax, middle, 0.75, 1.15, _shape(seen.given), above=True)
+    _conv(ax, middle, 1.15, stage.down, name="down")
     ax.plot([middle, middle], [1.15 + HEIGHT, 1.75], color=INK, linewidth=1.4)
     arrow(ax, [(middle, 1.75), (x, 1.75), (x, 2.0)])
     arrow(ax, [(middle, 1.75), (side, 1.75), (side, 2.0)])
-    label(ax, middle + 1.52, 1.35, _shape(shapes[id(stage.down)]), ha="left")
+    label(ax, middle + 1.52, 1.35, _shape(seen.outputs[id(stage.down)]), ha="left")
     _conv(ax, x, 2.0, first)
     _conv(ax, side, 2.0, stage.around)
     label(ax, x - 0.15, 1.87, "through", ha="right", style="italic")
@@ -84,15 +105,16 @@ def _csp(ax: Axes, stage: nn.Module, shapes: Shapes, given: torch.Size, words: s
     bottom = _blocks(ax, x, 2.65, blocks)
     _step(ax, x, bottom, 4.95, "")
     _conv(ax, x, 4.95, last)
-    joined = 5.62
+    joined = 5.72
     arrow(ax, [(x, 4.95 + HEIGHT), (x, joined), (middle - 0.17, joined)])
     arrow(ax, [(side, 2.0 + HEIGHT), (side, joined), (middle + 0.17, joined)])
-    label(ax, side + 0.06, 3.7, _shape(shapes[id(stage.around)]), ha="left", rotation=90)
+    label(ax, x - 0.12, 5.55, _shape(seen.outputs[id(stage.through)]), ha="right")
+    label(ax, side + 0.06, 3.7, _shape(seen.outputs[id(stage.around)]), ha="left", rotation=90)
     node(ax, middle, joined, "C")
-    arrow(ax, [(middle, joined + 0.17), (middle, 5.98)])
-    _conv(ax, middle, 5.98, stage.transition)
-    label(ax, middle + WIDTH / 2 + 0.1, 6.18, _shape(shapes[id(stage)]), ha="left", va="center")
-    label(ax, middle, 7.0, words)
+    _step(ax, middle, joined + 0.17, 6.28, _shape(seen.inputs[id(stage.transition)]))
+    _conv(ax, middle, 6.28, stage.transition, name="transition")
+    label(ax, middle + WIDTH / 2 + 0.1, 6.48, _shape(seen.outputs[id(stage)]), ha="left", va="center")
+    label(ax, middle, 7.2, seen.words)
 
 
 def _blocks(ax: Axes, x: float, y: float, blocks: list[nn.Module]) -> float:
@@ -116,14 +138,16 @@ def _blocks(ax: Axes, x: float, y: float, blocks: list[nn.Module]) -> float:
     return y + tall
 
 
-def _conv(ax: Axes, x: float, y: float, module: nn.Module) -> None:
-    """A tile with its kernel, stride and channels; x is its middle."""
+def _conv(ax: Axes, x: float, y: float, module: nn.Module, *, name: str = "") -> None:
+    """A tile with its kernel, stride and channels, left of it its name; x is its middle."""
     assert isinstance(module, Conv)
     conv = module.conv
     stride = f", stride {conv.stride[0]}" if conv.stride[0] > 1 else ""
     text = f"Conv {conv.kernel_size[0]} × {conv.kernel_size[1]}{stride} → {conv.out_channels}"
     wide = WIDTH + (0.5 if stride else 0.0)
     tile(ax, x - wide / 2, y, wide, HEIGHT, text, color=WORK_COLORS["convolution"])
+    if name:
+        label(ax, x - wide / 2 - 0.1, y + HEIGHT / 2, name, ha="right", style="italic")
 
 
 def _step(ax: Axes, x: float, y: float, end: float, text: str, *, above: bool = False) -> None:

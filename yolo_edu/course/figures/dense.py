@@ -144,10 +144,11 @@ def dense_block_diagram(block: DenseBlock | None = None) -> Figure:
             top = base - SIDE / 2 - SHEET * (counts[source] - 1)
             _arc(ax, (start, top), (end, base - TALL / 2), height, age_color(source, sources))
     links = sum(len(read) for read in reads[:-1])
+    rest = len(reads[-1]) - 1
     text = (
         f"{links} connections into {len(reads) - 1} layers: {len(reads) - 1} straight, {links - len(reads) + 1} bows. "
-        "None is a sum: maps are put side by side.\n"
-        f"Behind the block: {_sum(list(counts.values()))} = {block.channels} maps, x₀ among them unchanged. "
+        f"The other {rest} bow{'s lead' if rest > 1 else ' leads'} to the transition.\n"
+        f"Behind the block: {_sum(list(counts.values()))} = {block.channels} maps side by side, nothing is added up. "
         "The darker, the older."
     )
     label(ax, page / 2, base + TALL / 2 + 1.02, text, fontsize=size)
@@ -188,14 +189,14 @@ def densenet_diagram(model: DenseNet | None = None, *, size: int = 224) -> Figur
     stages = in_tiles(densenet_stages(model, size))
     pitch = 1.19
     page = 0.06 + pitch * len(stages)
-    figure, ax = canvas(page, 3.85)
+    figure, ax = canvas(page, 4.1)
     widest = max(stage.side for stage in stages[1:])
     sheet = max(max(stage.channels for stage in stages[:-1]) // 16, 1)  # channels that a drawn sheet stands for
     floor, font = 1.5, max(SMALL, 0.98 * page)
     for index, stage in enumerate(stages):
         left = 0.06 + index * pitch
         color = {"block": WORK_COLORS["convolution"], "transition": WORK_COLORS["pool"]}.get(stage.kind, PLAIN)
-        tile(ax, left, floor + 0.2, pitch - 0.1, 0.88, stage.words, color=color, size=font)
+        tile(ax, left, floor + 0.2, pitch - 0.1, 1.12, stage.words, color=color, size=font)
         if stage.side > 1 and stage.kind != "image":
             side = max(stage.side / widest, 0.1)
             sheets = max(round(stage.channels / sheet), 1)
@@ -203,9 +204,9 @@ def densenet_diagram(model: DenseNet | None = None, *, size: int = 224) -> Figur
             paint = WORK_COLORS["join"] if stage.kind == "block" else "#d9d9d9"
             feature_map(ax, start, floor - side, side, color=paint, channels=sheets, step=0.025)
         text = f"{stage.channels:,}\n" + (f"{stage.side} × {stage.side}" if stage.side > 1 else "numbers")
-        label(ax, left + (pitch - 0.1) / 2, floor + 1.17, text, va="top", fontsize=font)
+        label(ax, left + (pitch - 0.1) / 2, floor + 1.41, text, va="top", fontsize=font)
         if index:
-            arrow(ax, [(left - 0.1, floor + 0.64), (left, floor + 0.64)])
+            arrow(ax, [(left - 0.1, floor + 0.76), (left, floor + 0.76)])
     blocks = [m for m in model.stages if isinstance(m, DenseBlock)]
     pairs = [(a, b) for a, b in pairwise(stages) if b.kind == "transition"]
     halving = all((a.channels, a.side) == (2 * b.channels, 2 * b.side) for a, b in pairs)
@@ -215,7 +216,7 @@ def densenet_diagram(model: DenseNet | None = None, *, size: int = 224) -> Figur
         f"{len(blocks)} blocks with {sum(len(b.layers) for b in blocks)} dense layers, "
         f"{len(pairs)} transitions between them{halves}"
     )
-    label(ax, page / 2, floor + 2.02, text, fontsize=font)
+    label(ax, page / 2, floor + 2.26, text, fontsize=font)
     return figure
 
 

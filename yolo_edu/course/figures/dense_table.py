@@ -72,8 +72,9 @@ def densenet_stages(model: DenseNet, size: int = 224) -> list[Stage]:
             stages.append(Stage("block", words, f"× {len(module.layers)}", channels, side))
         elif isinstance(module, Transition):
             transitions += 1
-            does = [w for w in names_of(module) if w.startswith(("Conv", "mean", "max"))]
-            words = "transition\n" + "\n".join(does)
+            names = names_of(module)
+            does = [w for w in names if w.startswith(("Conv", "mean", "max"))]
+            words = "\n".join(["transition", ", ".join(w for w in names if w not in does), *does])
             stages.append(Stage("transition", words, ", ".join(does), channels, side))
         elif module is model.classifier:
             mean = stages[-1]
@@ -133,11 +134,12 @@ def densenet_table(depths: Sequence[int] = NAMED, *, size: int = 224) -> Figure:
         ("parameters", "", [f"{sum(p.numel() for p in m.parameters()):,}" for m in models], "sum"),
         ("GFLOPs", "", [f"{densenet_gflops(m, size):.2f}" for m in models], "sum"),
     ]
-    name, output, column = COLUMNS
-    page = name + output + len(depths) * column + 0.2
+    name_wide, output_wide, column = COLUMNS
+    page = name_wide + output_wide + len(depths) * column + 0.2
     figure, ax = canvas(page, ROW * (len(rows) + 1) + 1.0)
     font = max(12.0, 1.02 * page)
-    lefts = [0.1, 0.1 + name, *(0.1 + name + output + i * column for i in range(len(depths)))]
+    first = 0.1 + name_wide + output_wide
+    lefts = [0.1, 0.1 + name_wide, *(first + i * column for i in range(len(depths)))]
     y = 0.1
     heads = ["part", "grid out", *(f"DenseNet-{depth}" for depth in depths)]
     for left, text in zip(lefts, heads, strict=True):
@@ -156,8 +158,9 @@ def densenet_table(depths: Sequence[int] = NAMED, *, size: int = 224) -> Figure:
         y += ROW
     block = next(m for m in models[0].stages if isinstance(m, DenseBlock))
     transition = next(m for m in models[0].stages if isinstance(m, Transition))
+    growth = [m for m in block.layers[0].modules() if isinstance(m, nn.Conv2d)][-1].out_channels
     text = (
-        f"block: n × ({' → '.join(names_of(block.layers[0]))}), growth {models[0].stem[0].out_channels // 2}  →  "
+        f"block: n × ({' → '.join(names_of(block.layers[0]))}), growth {growth}  →  "
         f"channels that leave it\ntransition: {' → '.join(names_of(transition))} · image {size} × {size} · "
         "GFLOPs: a multiplication and an addition are two"
     )

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
 from yolo_edu.course.figures.diagram import (
@@ -29,8 +29,10 @@ from yolo_edu.course.figures.head_photos import (
     Prediction,
     anchors_on_photo,
     grids_on_photo,
+    objectness_maps,
     prediction_traces,
     size_cloud,
+    surest_predictions,
 )
 from yolo_edu.model import Detector, YOLOv5
 from yolo_edu.model.detect import Detect, decode_box
@@ -42,8 +44,10 @@ __all__ = [
     "decode_curves",
     "grids_on_photo",
     "head_diagram",
+    "objectness_maps",
     "prediction_traces",
     "size_cloud",
+    "surest_predictions",
 ]
 
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.2)))  # the three anchors of a level: solid, dashed, dotted
@@ -84,18 +88,18 @@ def head_diagram(model: Detector | None = None, *, size: int = 640) -> Figure:
         words = f"1 × 1\n{channels} → {per_cell * outputs}"
         tile(ax, 2.3, middle - 0.4, 1.7, 0.8, words, color=WORK_COLORS["convolution"])
         arrow(ax, [(4.0, middle), (4.7, middle)])
-        marked = _grid(ax, 4.77, top, side, size, model.strides[index], anchors[index], color)
+        marked = _grid(ax, 4.77, top, side, size, model.strides[index], color)
         label(ax, 5.45, top + side + 0.2, f"{level}: {cells} × {cells} cells")
         if index == 1:
             cell = marked
-    left, top, height = 7.3, 1.1, 0.45
+    left, top, height = 7.3, 1.1, 0.62
     end = top + height * per_cell
     for start, corner in ((cell[1], top), (cell[1] + cell[2], end)):
         line = [cell[0] + cell[2], left - 0.05], [start, corner]
         ax.plot(*line, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=4)
     label(ax, left, 0.3, "one cell, three anchors", ha="left", weight="bold")
     label(ax, left, 0.8, f"A · (5 + K) = {per_cell} · {outputs} = {per_cell * outputs} numbers", ha="left")
-    _numbers(ax, left, top, height, anchors[1], outputs)
+    _numbers(ax, left, top, height, anchors[1], outputs, model.strides[1])
     rules = (
         "center x = (2σ(x) − 0.5 + column) · stride",
         "center y = (2σ(y) − 0.5 + row) · stride",
@@ -105,17 +109,15 @@ def head_diagram(model: Detector | None = None, *, size: int = 640) -> Figure:
         f"σ(1) … σ({outputs - 5}): of which class?",
     )
     for line_number, rule in enumerate(rules):
-        label(ax, left, end + 0.45 + 0.36 * line_number, rule, ha="left")
+        label(ax, left, end + 0.38 + 0.34 * line_number, rule, ha="left")
     total = per_cell * sum(shape[2] * shape[3] for shape in raw)
     words = f"{total:,} boxes of {outputs} numbers\nfor an image of {size} × {size} pixels"
-    tile(ax, left, 5.28, 4.4, 0.8, words)
+    tile(ax, left, 5.4, 4.4, 0.8, words)
     return figure
 
 
-def _grid(
-    ax: Axes, x: float, y: float, side: float, size: int, stride: int, anchors: Tensor, color: str
-) -> tuple[float, float, float]:
-    """The cells of one level and one cell's anchors, to scale; left, top and side of that cell."""
+def _grid(ax: Axes, x: float, y: float, side: float, size: int, stride: int, color: str) -> tuple[float, float, float]:
+    """The cells of one level, to scale, one of them filled; left, top and side of that cell."""
     ax.add_patch(Rectangle((x, y), side, side, facecolor=color, alpha=0.3, edgecolor="none"))
     cells, unit = size // stride, side / size
     for i in range(cells + 1):
@@ -124,34 +126,33 @@ def _grid(
             ax.plot(*line, color=DIM, linewidth=min(9 / cells, 0.45), zorder=2)
     cell = x + cells // 2 * stride * unit, y + cells // 2 * stride * unit, stride * unit
     ax.add_patch(Rectangle(cell[:2], cell[2], cell[2], facecolor=WORK_COLORS["marked"], edgecolor="none", zorder=3))
-    for (width, height), dash in zip((anchors * unit).tolist(), LINES, strict=False):
-        corner = cell[0] + (cell[2] - width) / 2, cell[1] + (cell[2] - height) / 2
-        box = Rectangle(corner, width, height, fill=False, edgecolor=INK, linewidth=1.1, zorder=4)
-        box.set_linestyle(dash)
-        ax.add_patch(box)
+    if cell[2] < 0.05:  # inches: too small to be found without a ring around it
+        middle = cell[0] + cell[2] / 2, cell[1] + cell[2] / 2
+        ax.add_patch(Circle(middle, 0.1, fill=False, edgecolor=WORK_COLORS["marked"], linewidth=1.6, zorder=3))
     return cell
 
 
-def _numbers(ax: Axes, x: float, y: float, height: float, anchors: Tensor, outputs: int) -> None:
-    """The numbers of one cell: a row for each anchor, x y w h, objectness, classes."""
+def _numbers(ax: Axes, x: float, y: float, height: float, anchors: Tensor, outputs: int, stride: int) -> None:
+    """The numbers of one cell: for each anchor x y w h, objectness, classes, and its shape around the cell."""
     classes = outputs - 5
     shown = [str(k + 1) for k in range(classes)] if classes <= 5 else ["1", "2", "3", "…", str(classes)]
     names = ["x", "y", "w", "h", "o", *shown]
-    kinds = [WORK_COLORS["pool"]] * 4 + [WORK_COLORS["marked"]] + [WORK_COLORS["convolution"]] * len(shown)
-    width = 0.32
+    kinds = [WORK_COLORS["pool"]] * 4 + [WORK_COLORS["marked"]] + [FADED] * len(shown)
+    width, unit = 0.32, 0.88 * height / anchors.max().item()  # the largest side of an anchor fills its line
+    middle = x + width * len(names) + 0.12 + anchors[:, 0].max().item() * unit / 2
     for row, (w, h) in enumerate(anchors.tolist()):
         for column, (name, color) in enumerate(zip(names, kinds, strict=True)):
             place = x + column * width, y + row * height
             ax.add_patch(Rectangle(place, width, height, facecolor=color, edgecolor=INK, linewidth=0.8))
             label(ax, place[0] + width / 2, place[1] + height / 2, name, va="center_baseline")
-        label(
-            ax,
-            x + width * len(names) + 0.12,
-            y + (row + 0.5) * height,
-            f"{w:.0f} × {h:.0f}",
-            ha="left",
-            va="center_baseline",
-        )
+        level = y + (row + 0.5) * height
+        for sides, style in (
+            ((stride, stride), {"facecolor": WORK_COLORS["marked"], "edgecolor": "none"}),
+            ((w, h), {"fill": False, "edgecolor": INK, "linewidth": 1.3, "linestyle": LINES[row % len(LINES)]}),
+        ):
+            w_shown, h_shown = (side * unit for side in sides)
+            ax.add_patch(Rectangle((middle - w_shown / 2, level - h_shown / 2), w_shown, h_shown, **style))
+        label(ax, middle + anchors[:, 0].max().item() * unit / 2 + 0.15, level, f"{w:.0f} × {h:.0f}", ha="left")
 
 
 # --- the box formula ------------------------------------------------------------------------------------
@@ -231,7 +232,8 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
     "13_head": (
         head_diagram,
         "The head of YOLOv5: a 1×1 convolution on each of three maps, a grid of cells over the image for each, and in "
-        "one cell three anchors with five numbers and the classes each: x, y, w, h, objectness o, classes.",
+        "one cell three anchors, drawn to scale around it, with five numbers and the classes each: x, y, w, h, "
+        "objectness o, classes.",
     ),
     "L07_decode": (
         decode_curves,
@@ -241,6 +243,6 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
     "L07_anchors": (
         anchor_sheet,
         "The three anchors of each level drawn to scale in cells of their grid: P3 with 8, P4 with 16, P5 with 32 "
-        "pixels a cell; measured in cells they are of similar size.",
+        "pixels a cell; measured in cells their sizes differ far less than in pixels.",
     ),
 }

@@ -79,7 +79,7 @@ def _parts(model: Detector) -> dict[int, str]:
 
 
 # Inches. A cell, from one cell to the next, the left of every column of cells.
-WIDTH, HEIGHT, PITCH, BAND_GAP = 2.16, 0.35, 0.47, 0.3
+WIDTH, HEIGHT, PITCH, BAND_GAP = 2.28, 0.35, 0.47, 0.3
 LEFT = {"backbone": 1.24, "top-down": 3.86, "bottom-up": 6.48, "head": 9.1}
 NARROW = 1.52  # a cell of the head
 DETECT, DETECT_WIDTH = 11.0, 0.88

@@ -1,7 +1,7 @@
 """The article's 191 rows beside ours, as a table to scroll through."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from IPython.display import HTML
 
@@ -16,6 +16,7 @@ _HEADS = (
     ("shape", "out, in, kernel height, kernel width"),
     ("mu, article", "mean, as printed in the article"),
     ("mu, ours", "mean, measured here"),
+    ("mu, theory", "mean that the initialization implies"),
     ("mu, off", "the article's mean minus theory, in standard errors"),
     ("sigma, article", "standard deviation, as printed in the article"),
     ("sigma, ours", "standard deviation, measured here"),
@@ -25,10 +26,11 @@ _HEADS = (
 
 _STYLE = """<style>
 .rows-of-both {font-size: 11px !important; margin: 0 !important}
-.rows-of-both td, .rows-of-both tbody th {padding: 2px 4px !important; white-space: nowrap; text-align: right}
+.rows-of-both td, .rows-of-both tbody th {padding: 2px 3px !important; white-space: nowrap; text-align: right}
+.rows-of-both tr.bold > * {font-weight: bold; background: #fff3c4; color: #1c1c1c}
 .rows-of-both tr > :nth-child(2) {text-align: left !important}
 .rows-of-both thead th {position: sticky; top: 0; background: #f6f6f6; color: #1c1c1c}
-.rows-of-both thead th {padding: 4px; white-space: normal; text-align: right}
+.rows-of-both thead th {padding: 4px 3px !important; white-space: normal; text-align: right}
 </style>"""
 
 
@@ -39,31 +41,35 @@ def _signed(errors: float) -> str:
 def parameter_comparison(
     printed: Sequence[PrintedRow],
     ours: Sequence[ParameterRow],
-    theory: Sequence[float],
+    theory: Sequence[tuple[float, float]],
     deviations: Sequence[tuple[float, float]],
     *,
     caption: str,
+    bold: Container[int] = (),
 ) -> HTML:
     """A row for every parameter tensor: what both agree in once, mu and sigma side by side.
 
     Args:
         printed: the article's rows; their first columns are shown, with our counts, which have all digits.
         ours: the live model's.
-        theory: sigma that the initialization implies, one a row.
+        theory: (mu, sigma) that the initialization implies, one pair a row.
         deviations: (mu, sigma) of the article minus theory in standard errors, one pair a row; 0 where both are exact.
         caption: of the table, plain text.
+        bold: numbers of the rows to point out.
     """
     heads = "".join(f'<th scope="col" title="{meaning}">{name}</th>' for name, meaning in _HEADS)
     lines = []
-    for p, o, sigma, (mu_off, sigma_off) in zip(printed, ours, theory, deviations, strict=True):
+    for p, o, (mu, sigma), (mu_off, sigma_off) in zip(printed, ours, theory, deviations, strict=True):
         exact = p.std == 0 == sigma
         off = ("exact", "exact") if exact else (_signed(mu_off), _signed(sigma_off))
         cells = (
             *(p.name, f"{o.parameters:,}", "×".join(map(str, p.shape))),
-            *(f"{p.mean:.3g}", f"{o.mean:.3g}", off[0], f"{p.std:.3g}", f"{o.std:.3g}", f"{sigma:.3g}", off[1]),
+            *(f"{p.mean:.3g}", f"{o.mean:.3g}", f"{mu:.3g}", off[0]),
+            *(f"{p.std:.3g}", f"{o.std:.3g}", f"{sigma:.3g}", off[1]),
         )
         body = "".join(f"<td>{html.escape(cell).replace('-', '−')}</td>" for cell in cells)
-        lines.append(f'<tr><th scope="row">{p.layer}</th>{body}</tr>')
+        start = '<tr class="bold">' if p.layer in bold else "<tr>"
+        lines.append(f'{start}<th scope="row">{p.layer}</th>{body}</tr>')
     return HTML(
         f"{_STYLE}"
         f'<div tabindex="0" role="region" aria-label="{html.escape(caption)}" '

@@ -24,12 +24,22 @@ from yolo_edu.course.figures.diagram import (
     node,
     tile,
 )
+from yolo_edu.course.figures.spp_photos import influence_maps, mark_cells, windows_on_photo
 from yolo_edu.model import Detector, YOLOv5, YOLOv5v6
 from yolo_edu.model.blocks import SPP, SPPF
 from yolo_edu.model.pyramid import SpatialBins
 from yolo_edu.summary import layer_rows
 
-__all__ = ["PooledTensor", "block_flow", "spp_bins", "spp_in_yolo", "sppf_in_yolo"]
+__all__ = [
+    "PooledTensor",
+    "block_flow",
+    "influence_maps",
+    "mark_cells",
+    "spp_bins",
+    "spp_in_yolo",
+    "sppf_in_yolo",
+    "windows_on_photo",
+]
 
 # --- bins -----------------------------------------------------------------------------------------------
 
@@ -198,6 +208,7 @@ def spp_in_yolo(model: Detector | None = None, size: int = 640) -> Figure:
         _tensor(ax, X["map"], y, lane.shape, beside=True)
         ax.plot([X["map"] + MAP + 0.24, X["join"], X["join"]], [y, y, middle], color=INK, linewidth=1.4)
     node(ax, X["join"], middle, "C")
+    label(ax, X["join"] + 0.3, heights[-1], "C: concatenate\non channels", ha="left")
     arrow(ax, [(X["join"] + 0.17, middle), (X["cv2"], middle)])
     _convolution(ax, X["cv2"], middle, "cv2", block.cv2)
     arrow(ax, [(X["cv2"] + TILE, middle), (X["output"] - 0.06, middle)])
@@ -206,7 +217,7 @@ def spp_in_yolo(model: Detector | None = None, size: int = 640) -> Figure:
 
 
 def sppf_in_yolo() -> Figure:
-    """The younger block in the network of release 7.0: three pools in a row."""
+    """The younger block in the network of release 7.0: three chained pools."""
     with torch.device("meta"):
         return spp_in_yolo(YOLOv5v6("s", 5))
 
@@ -255,7 +266,7 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
     ),
     "L05_sppf": (
         sppf_in_yolo,
-        "SPPF in release 7.0: the same two convolutions, and between them three max-pools 5 cells wide in a row, "
+        "SPPF in release 7.0: the same two convolutions, and between them three chained max-pools 5 cells wide, "
         "each reading what the one before it gave; all four tensors are concatenated.",
     ),
 }

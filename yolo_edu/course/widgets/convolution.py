@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo_edu.course.figures.convolution import ACTIVATIONS, slope
+from yolo_edu.course.figures.convolution import ACTIVATIONS, slope, smooth_parts
 from yolo_edu.course.figures.diagram import DIM, FADED, INK, hex_color
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.receptive import Reach
@@ -79,8 +79,10 @@ def activation_explorer(start: str = "SiLU", x: float = -1.0) -> Explorer:
     for name, function in ACTIVATIONS.items():
         lines = ((left, function(xs), 4, ""), (right, slope(function, xs), 5, ' stroke-dasharray="7 4"'))
         still[name] = "".join(
-            f'<polyline points="{panel.line(xs, ys)}" fill="none" stroke="{hex_color(k)}" stroke-width="2.5"{dash}/>'
+            f'<polyline points="{panel.line(xs[part], ys[part])}" fill="none" stroke="{hex_color(k)}" '
+            f'stroke-width="2.5"{dash}/>'
             for panel, ys, k, dash in lines
+            for part in (smooth_parts(ys) if panel is right else [slice(None)])
         )
     axes = left.axes("value f(x)") + right.axes("derivative f ′(x)")
 
@@ -164,7 +166,7 @@ def receptive_explorer(photo: Tensor, *, layers: int = 5, kernel: int = 3, strid
         weights, single = layers * kernel**2, field**2
         edge = " It reaches beyond the photo, into the padding." if field > min(height, width) else ""
         return (
-            f"{_photo(picture, alt)}<p>Layers of {kernel} × {kernel}: {layers}, {strided} of them with stride 2: one "
+            f"{_photo(picture, alt)}<p>Layers of {kernel} × {kernel}: {layers}, the first {strided} with stride 2: one "
             f"unit reads <b>{window}</b>, {100 * share:.1f} % of this photo. Neighboring units read windows "
             f"<b>{step} pixels</b> apart.{edge} Weights for one channel: {layers} · {kernel}² = {weights:,}; "
             f"a single kernel as wide as the window has {single:,}.</p>"

@@ -14,24 +14,17 @@ from torch import Tensor
 
 from yolo_edu.course.activations import row_outputs
 from yolo_edu.course.figures.darknet import spotlight
+from yolo_edu.course.figures.darknet_probe import strongest_channels
 from yolo_edu.course.figures.maps import COLORS
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.model import Detector
 
-__all__ = ["feature_map_explorer", "strongest_channels"]
+__all__ = ["feature_map_explorer"]
 
 JPEG_QUALITY = 85
 GUTTER = 8  # white pixels between two pictures
 EDGE = ((0, 0), (0, GUTTER), (0, 0))  # where it stands: right of a picture (H, W, 3)
 WIDE = ipywidgets.Layout(width="380px")
-
-
-def strongest_channels(maps: Tensor, count: int) -> list[int]:
-    """The channels that vary most over a photo, the most varied first.
-
-    maps (C, h, w) → `count` channel numbers, by the standard deviation of their h · w values.
-    """
-    return maps.flatten(1).std(dim=1).topk(count).indices.tolist()
 
 
 def feature_map_explorer(
@@ -73,7 +66,7 @@ def feature_map_explorer(
         negative = 100 * float((values < 0).float().mean())
         facts = (
             f"{side} × {side} values from {float(values.min()):.2f} to {float(values.max()):.2f}, "
-            f"the highest in row {y} and column {x}; {negative:.0f} of 100 are negative. "
+            f"the highest in cell ({y}, {x}), counted from 0; {negative:.0f} of 100 are negative. "
             f"One value stands for {size // side} × {size // side} pixels."
         )
         alt = f"{photo}; the map of channel {channel} of row {row}; the photo in the light of that map. {facts}"

@@ -1,24 +1,27 @@
 """Things to play with in lesson 02: how wide a dense block grows, and what that costs."""
 
+import base64
+import html
+import itertools
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import ipywidgets
-import matplotlib.pyplot as plt
-import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from yolo_edu.course.figures.dense import age_color
 from yolo_edu.course.figures.diagram import DIM, INK
-from yolo_edu.course.figures.display import html_image
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.model.dense import DenseLayer
 
 __all__ = ["DenseCost", "dense_block_cost", "growth_explorer"]
 
 PROBE = 8  # side of the map that a layer is measured on
+GROWTHS = range(4, 49, 4)  # the slider's
+WIDTH, HEIGHT, LEFT, RIGHT = 640, 330, 66, 80  # pixels of the picture; RIGHT is room for words beside a full bar
 
 
 class DenseCost(NamedTuple):
@@ -71,6 +74,8 @@ def growth_explorer(*, c_in: int = 64, side: int = 56, layers: int = 6, growth: 
         The controls "layers", "growth", "bottleneck" and their page.
     """
     positions = side * side
+    for k, b in itertools.product(GROWTHS, (True, False)):  # now, so that no move waits for it
+        dense_block_cost(c_in, 1, k, bottleneck=b)
 
     def page(layers: int, growth: int, bottleneck: bool) -> str:
         cost, other = (dense_block_cost(c_in, layers, growth, bottleneck=b) for b in (bottleneck, not bottleneck))
@@ -81,54 +86,67 @@ def growth_explorer(*, c_in: int = 64, side: int = 56, layers: int = 6, growth: 
             f"each row repeats all the channels of the row above and adds {growth}."
         )
         without = "without" if bottleneck else "with"
+        area = f"2 · {sum(reads):,}" + (f" + {layers} · {8 * growth}" if bottleneck else "")
         return (
-            html_image(_staircase(c_in, layers, growth), alt, dpi=80)
+            _image(_staircase(c_in, layers, growth), alt)
             + f"<p><b>{out}</b> channels leave the block. <b>{cost.parameters:,}</b> parameters, "
             f"<b>{cost.flops * positions / 1e6:,.0f}</b> MFLOPs on a {side} × {side} map "
             f"({without} the bottleneck: {other.parameters:,} and {other.flops * positions / 1e6:,.0f}).<br>"
-            f"Stored for the backward pass: <b>{cost.stored:,}</b> channels, "
+            f"Stored for the backward pass: <b>{cost.stored:,}</b> = {area} channels, "
             f"{cost.stored * positions * 4 / 2**20:.1f} MiB for one image in float32: "
             f"<b>{cost.stored / out:.1f}</b> times what leaves the block.</p>"
         )
 
     style = {"description_width": "initial"}
     controls = {
-        "growth": ipywidgets.IntSlider(value=growth, min=4, max=48, step=4, description="growth rate", style=style),
+        "growth": ipywidgets.IntSlider(
+            value=growth, min=GROWTHS[0], max=GROWTHS[-1], step=GROWTHS.step, description="growth rate", style=style
+        ),
         "layers": ipywidgets.IntSlider(value=layers, min=1, max=16, description="layers", style=style),
         "bottleneck": ipywidgets.Checkbox(value=True, description="1×1 bottleneck before each 3×3", indent=False),
     }
     return explore(controls, page)
 
 
-def _staircase(c_in: int, layers: int, growth: int) -> Figure:
-    """One row for each layer, as long as what it reads, in the colors of what it is made of."""
-    out = c_in + layers * growth
-    ages = np.full((layers + 1, out), np.nan)
-    for row in range(layers + 1):
-        ages[row, :c_in] = 0
-        for source in range(row):
-            ages[row, c_in + source * growth : c_in + (source + 1) * growth] = source + 1
-    figure, ax = plt.subplots(figsize=(7, 3.3))
-    figure.subplots_adjust(0.13, 0.16, 0.97, 0.97)
-    extent = (0, out, layers + 1.5, 0.5)
-    ax.imshow(
-        ages,
-        cmap="cividis",
-        vmin=-0.08 * layers,
-        vmax=1.08 * layers,
-        aspect="auto",
-        extent=extent,
-        interpolation="nearest",
-    )
-    ax.hlines(np.arange(1.5, layers + 1), 0, out, color="white", linewidth=2)
-    limit = 2 ** int(np.ceil(np.log2(out * 1.1)))  # doubles as the block grows: bars can be compared
-    for row in {0, layers // 2, layers - 1, layers}:
-        words = f"{c_in + row * growth} leave" if row == layers else f"reads {c_in + row * growth}"
-        ax.text(c_in + row * growth + 0.01 * limit, row + 1, words, va="center", fontsize=10, color=INK)
-    ax.set(xlim=(0, limit * 1.02), ylim=(layers + 1.5, 0.5), xlabel="channels; the darker, the older")
-    ticks = sorted({1, *range(4, layers + 1, 4), layers})
-    ax.set_yticks([*ticks, layers + 1], [*(f"layer {i}" for i in ticks), "behind"])
-    ax.tick_params(length=0, colors=INK)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.spines["bottom"].set_color(DIM)
-    return figure
+def _image(svg: str, alt: str) -> str:
+    """As an image with a description: pages that take no SVG inside HTML still take this."""
+    source = base64.b64encode(svg.encode()).decode()
+    return f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{source}" style="max-width:100%">'
+
+
+def _staircase(c_in: int, layers: int, growth: int) -> str:
+    """One row for each layer, as long as what it reads, in the colors of what it is made of; SVG."""
+    reads = [c_in + row * growth for row in range(layers + 1)]
+    limit = 2 ** math.ceil(math.log2(reads[-1] * 1.1))  # doubles as the block grows: bars can be compared
+    scale, pitch = (WIDTH - LEFT - RIGHT) / limit, (HEIGHT - 46) / (layers + 1)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'font-family="DejaVu Sans, Verdana, sans-serif" font-size="13" fill="{INK}">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+    ]
+
+    def text(x: float, y: float, words: str, anchor: str) -> None:
+        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>')
+
+    colors = [age_color(source, layers + 1) for source in range(layers + 1)]
+    ends = {0, layers // 2, layers - 1, layers}
+    for row, total in enumerate(reads):
+        y = 6 + row * pitch
+        edges = [0, *reads[: row + 1]]  # source by source: x₀, then a growth for each layer before this one
+        for color, start, end in zip(colors, edges[:-1], edges[1:], strict=False):
+            parts.append(
+                f'<rect x="{LEFT + start * scale:.1f}" y="{y:.1f}" width="{(end - start) * scale:.1f}" '
+                f'height="{pitch - 2:.1f}" fill="{color}"/>'
+            )
+        behind = row == layers
+        if behind or row in ends or (row + 1) % 4 == 0:
+            text(LEFT - 8, y + pitch / 2 + 4, "behind" if behind else f"layer {row + 1}", "end")
+        if row in ends:
+            words = f"{total} leave" if behind else f"reads {total}"
+            text(LEFT + total * scale + 7, y + pitch / 2 + 4, words, "start")
+    floor = HEIGHT - 38
+    parts.append(f'<path d="M{LEFT} {floor}H{LEFT + limit * scale:.1f}" stroke="{DIM}"/>')
+    for tick in range(5):
+        text(LEFT + tick * limit / 4 * scale, floor + 15, f"{tick * limit / 4:g}", "middle")
+    text(LEFT + limit * scale / 2, HEIGHT - 6, "channels; the darker, the older", "middle")
+    return "".join(parts) + "</svg>"

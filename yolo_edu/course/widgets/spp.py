@@ -26,7 +26,7 @@ WIDE = ipywidgets.Layout(width="330px")
 def pooling_explorer(
     features: Tensor, *, name: str = "a trained channel", kernel: int = 5, repeats: int = 1
 ) -> Explorer:
-    """Max-pool a map: how wide, how often in a row, at which stride.
+    """Max-pool a map: how wide, how many chained, at which stride.
 
     Args:
         features: (h, w), one channel of live features.
@@ -46,7 +46,7 @@ def pooling_explorer(
     controls = {
         "source": ipywidgets.Dropdown(options=list(maps), value=name, description="map", layout=WIDE),
         "kernel": ipywidgets.IntSlider(kernel, 1, 21, 2, description="kernel", layout=WIDE),
-        "repeats": ipywidgets.IntSlider(repeats, 1, 4, 1, description="pools in a row", style=style, layout=WIDE),
+        "repeats": ipywidgets.IntSlider(repeats, 1, 4, 1, description="chained pools", style=style, layout=WIDE),
         "stride": ipywidgets.ToggleButtons(
             options=[("1, as in YOLO", 1), ("as wide as the kernel", 0)], value=1, description="stride"
         ),
@@ -80,7 +80,7 @@ def _page(x: Tensor, kernel: int, repeats: int, stride: int) -> str:
     before, after = (" × ".join(map(str, z.shape)) for z in (x, y))
     alt_in = f"The input, {before} cells, {active_in} of them active, a window of {rows.size} × {rows.size} outlined"
     alt_out = f"The output, {after} cells, {active_out} of them active"
-    times = "a max-pool" if repeats == 1 else f"{repeats} max-pools in a row"
+    times = "a max-pool" if repeats == 1 else f"{repeats} chained max-pools"
     cut = " Part of the outlined one lies outside the map and counts for nothing." if _cut(window, rows.size) else ""
     words = (
         f"{times[0].upper()}{times[1:]} of {kernel} × {kernel} at stride {stride}: an output cell is the maximum of a "
