@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 from yolo_edu.assets import sample_data
-from yolo_edu.data import DataSpec, read_spec
+from yolo_edu.batches import Batches
+from yolo_edu.data import DataSpec, DetectionData, read_spec
 from yolo_edu.hardware import EXACT, Numerics
 from yolo_edu.model import RELEASES, Detector, YOLOv5v6
 from yolo_edu.summary import layer_rows
@@ -153,3 +155,44 @@ def test_difference_is_relative_for_pixels_and_absolute_for_probabilities(throug
 def test_exact_numerics_need_no_second_way(throughput: SimpleNamespace, spec: DataSpec) -> None:
     case = throughput.training_case("tiny", YOLOv5v6(TINY, spec.names), spec, 64, 4, CPU, numerics=EXACT, rounds=2)
     assert list(case["ways"]) == ["float32"]
+
+
+# --- the bag of freebies ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def freebies(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("freebies")
+
+
+def test_a_freebie_changes_one_thing(freebies: ModuleType) -> None:
+    nothing = freebies.recipe_of("nothing", 3, 64)
+    images = Batches(DetectionData(read_spec(sample_data()), "val", 64), nothing, 0, CPU)
+    plain = next(images.epoch(0))
+    assert len(plain.images) == nothing.batch
+    for way in freebies.WAYS:
+        recipe = freebies.recipe_of(way, 3, 64)
+        augment = asdict(recipe.augment)
+        changed = {name for name, value in asdict(nothing.augment).items() if augment[name] != value}
+        assert recipe.label_smoothing == (0.1 if way == "label smoothing" else 0)
+        assert bool(changed) == (way not in ("nothing", "label smoothing", "DropBlock"))
+        assert (recipe.epochs, recipe.image_size, recipe.growth, recipe.plain_epochs) == (3, 64, (), 0)
+
+
+def test_drop_block_drops_in_training_only(freebies: ModuleType) -> None:
+    torch.manual_seed(0)
+    model = YOLOv5v6(TINY, 2)
+    images = torch.rand(2, 3, 128, 128)
+    before = [x.clone() for x in model.eval()(images)]
+    freebies.add_drop_block(model)
+    assert all(torch.equal(a, b) for a, b in zip(before, model(images), strict=True))
+    zeros = (model.train().backbone(images)[0] == 0).float().mean()
+    assert 0.02 < zeros < 0.3
+
+
+def test_the_committed_table_is_that_of_its_runs(freebies: ModuleType) -> None:
+    measured = json.loads((ROOT / "benchmarks/results/freebies.json").read_text())
+    assert measured["table"] == freebies.table(measured["runs"])
+    assert [row["way"] for row in measured["table"]] == list(freebies.WAYS)
+    assert {row["runs"] for row in measured["table"]} == {3}

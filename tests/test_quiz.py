@@ -28,7 +28,7 @@ def test_ask_explains_whatever_is_chosen(shown: Shown) -> None:
     buttons.value = 1
     assert verdict.value == "<b>Right.</b> One is &lt; two."
     assert "<li>yes &amp; always</li>" in fallback
-    assert "<details><summary>Answer</summary><p><b>B, yes &amp; always.</b> One is &lt; two." in fallback
+    assert "<details><summary>Answer</summary><p><b>B. yes &amp; always.</b> One is &lt; two." in fallback
 
 
 @pytest.mark.parametrize(("choices", "answer"), [(["a", "b"], 2), (["a", "b"], -1), (["a"], 0)])

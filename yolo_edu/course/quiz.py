@@ -38,7 +38,7 @@ def ask(question: str, choices: Sequence[str], *, answer: int, why: str) -> None
     items = "".join(f"<li>{html.escape(choice)}</li>" for choice in choices)
     fallback = (
         f"<p><b>{html.escape(question)}</b></p><ol style='list-style-type:upper-alpha'>{items}</ol>"
-        f"<details><summary>Answer</summary><p><b>{'ABCDEFGHIJ'[answer]}, {html.escape(choices[answer])}.</b> "
+        f"<details><summary>Answer</summary><p><b>{'ABCDEFGHIJ'[answer]}. {html.escape(choices[answer])}.</b> "
         f"{html.escape(why)}</p></details>"
     )
     show(ipywidgets.VBox([title, buttons, verdict]), fallback)
