@@ -1,7 +1,9 @@
 """Lesson 02: its figures read live modules, its widget redraws what it claims, its numbers are so."""
 
+import base64
 import re
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,13 +67,18 @@ def test_reads_follow_the_block_s_own_wiring() -> None:
 
 def test_the_diagram_counts_the_block_it_is_given() -> None:
     usual = words(figures.dense_block_diagram())
-    for text in ("reads 18\n= 6+4+4+4", "10 connections into 4 layers: 4 straight, 6 bows", "= 22 maps", "Conv 3×3"):
+    for text in (
+        "reads 18\n= 6+4+4+4",
+        "10 connections into 4 layers: 4 straight, 6 bows. The other 4 bows lead to",
+        "= 22 maps",
+        "Conv 3×3",
+    ):
         assert text in usual
     assert "Conv 1×1" not in usual
     other = words(figures.dense_block_diagram(DenseBlock(5, 3, 7)))
     for text in (
         "reads 19\n= 5+7+7",
-        "6 connections into 3 layers: 3 straight, 3 bows",
+        "6 connections into 3 layers: 3 straight, 3 bows. The other 3 bows lead to the transition",
         "5+7+7+7 = 26 maps",
         "Conv 1×1",
     ):
@@ -103,7 +110,7 @@ def test_stages_by_hand() -> None:
         ("linear", 7, 1),
     ]
     assert stages[3].words == "block 1\n2 layers"
-    assert stages[4].words == "transition\nConv 1×1\nmean 2×2"
+    assert stages[4].words == "transition\nBN, ReLU\nConv 1×1\nmean 2×2"
     assert [s.cell for s in stages[1:3]] == ["Conv 7×7, stride 2", "max 3×3, stride 2"]
     assert [s.kind for s in dense_table.in_tiles(stages)] == [
         "image", "stem", "block", "transition", "block", "linear",
@@ -155,9 +162,11 @@ def test_curves_and_grids_show_what_they_are_given() -> None:
     assert "one" in words(figure)
     figure = figures.stored_curves((1, 2), {"as written": [96, 208]})
     assert np.asarray(figure.axes[0].lines[0].get_ydata()).tolist() == [96, 208]
-    text = words(figures.reuse_grid([[1.5], [0.25, 0.75]], ["H1", "H2"]))
-    for part in ("1.50", "0.25", "0.75", "H2", "$x_1$ blanked"):
-        assert part in text
+    grid = figures.reuse_grid({"before": [[1.5], [0.25, 0.75]], "after": [[0.5], [0.1, 0.2]]}, ["H1", "H2"])
+    for part in ("1.50", "0.25", "0.75", "0.10", "H2", "$x_1$", "before", "after"):
+        assert part in words(grid)
+    images = [ax.images[0] for ax in grid.axes]
+    assert [image.get_clim() for image in images] == [(0, 1.5)] * 2  # shades can be compared
 
 
 # --- the widget -----------------------------------------------------------------------------------------
@@ -198,6 +207,7 @@ def test_growth_explorer_redraws(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "(without the bottleneck: 250,560 and 1,561)" in view.value
     assert "39.0 MiB" in view.value  # 3,264 · 56 · 56 · 4 bytes
     assert "layer 1 reads 64 channels, the last layer 224" in view.value
+    assert "<b>3,264</b> = 2 · 864 + 6 · 256 channels" in view.value
     assert pages[0].startswith(view.value)
     picture = re.search(r'src="[^"]+"', view.value)
     explorer.controls["growth"].value = 12
@@ -208,15 +218,41 @@ def test_growth_explorer_redraws(monkeypatch: pytest.MonkeyPatch) -> None:
     assert numbers()[1] == f"{count(DenseLayer(64, 12)):,}"
     explorer.controls["bottleneck"].value = False
     assert numbers()[1] == f"{count(DenseLayer(64, 12, bottleneck=False)):,}"
+    assert "<b>128</b> = 2 · 64 channels" in view.value
     assert "(with the bottleneck:" in view.value
     explorer.controls["layers"].value = 16
     explorer.controls["growth"].value = 48
     assert numbers()[0] == str(64 + 16 * 48)
 
 
+@pytest.mark.parametrize(("layers", "growth"), [(6, 32), (1, 4), (16, 48)])
+def test_the_staircase_draws_what_each_layer_reads(monkeypatch: pytest.MonkeyPatch, layers: int, growth: int) -> None:
+    monkeypatch.setattr(frame, "show", lambda widget, fallback: None)
+    view = widgets.growth_explorer(layers=layers, growth=growth).view
+    source = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', view.value)
+    assert source is not None
+    page = ElementTree.fromstring(base64.b64decode(source[1]))
+    width, height = float(page.attrib["width"]), float(page.attrib["height"])
+    tag = "{http://www.w3.org/2000/svg}"
+    rows: dict[float, list[tuple[float, float]]] = {}
+    for bar in page.findall(f"{tag}rect")[1:]:  # the first is the page
+        x, y, w, h = (float(bar.attrib[name]) for name in ("x", "y", "width", "height"))
+        assert x + w <= width
+        assert y + h <= height
+        rows.setdefault(y, []).append((x, w))
+    assert [len(row) for row in rows.values()] == list(range(1, layers + 2))
+    ends = [row[-1][0] + row[-1][1] - row[0][0] for row in rows.values()]
+    unit = ends[-1] / (64 + layers * growth)
+    assert ends == pytest.approx([(64 + i * growth) * unit for i in range(layers + 1)], abs=0.3)
+    texts = [text.text for text in page.findall(f"{tag}text")]
+    for words_ in ("layer 1", "behind", "reads 64", f"{64 + layers * growth} leave"):
+        assert words_ in texts
+
+
 def test_what_there_is_to_find_in_the_widget() -> None:
     wide, narrow = widgets.dense_block_cost(64, 6, 32), widgets.dense_block_cost(64, 12, 16)
     assert narrow.parameters < wide.parameters
+    assert [round(cost.flops * 56 * 56 / 1e6) for cost in (wide, narrow)] == [2081, 1426]
     assert narrow.stored > wide.stored
 
     def saves(layers: int, growth: int) -> bool:
@@ -275,6 +311,14 @@ def test_gradients_for_other_seeds(seed: int, depth: int, vanished: float, grown
     assert flow([unit(True) for _ in range(depth)], x) > grown
     layers: list[nn.Module] = [DenseLayer(16 + 4 * i, 4, bottleneck=False) for i in range(depth)]
     assert 1 < flow(layers, x, dense=True) < dense
+
+
+def test_default_weights_are_small() -> None:
+    """PyTorch's weights are √6 times smaller than He's, and 19 layers of that make 4e-8."""
+    usual = nn.Conv2d(64, 512, 3).weight
+    assert (nn.init.kaiming_normal_(torch.empty_like(usual)).std() / usual.std()).item() == pytest.approx(6**0.5, 0.01)
+    assert f"{6**-0.5:.2f}" == "0.41"
+    assert f"{6**-9.5:.0e}" == "4e-08"
 
 
 def test_counts_are_the_live_block_s(capsys: pytest.CaptureFixture[str]) -> None:

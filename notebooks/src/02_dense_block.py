@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 02 · The dense block: every layer reads all before it
 #
-# **30 minutes · difficulty ●●●○○ · importance ●●●○○**
+# **60 minutes · difficulty ●●●○○ · importance ●●●○○**
 #
 # After this lesson you can
 # - say what a dense block computes, and count its channels and parameters without running it,
@@ -10,7 +10,7 @@
 #
 # You need [lesson 01](01_convolution_block.ipynb): convolution, BatchNorm, activation, counting parameters and FLOPs.
 #
-# In a hurry? Sections 1, 2 and 7 are enough for lesson 03.
+# In a hurry? Sections 1, 2, 3, 7 and 8 are enough for lesson 03. *The paper* below is DenseNet's, Huang et al. 2016; *the article* is the short text on YOLOv5 that this course grew from.
 
 # %%
 try:
@@ -64,9 +64,11 @@ assert kinds.count("DenseBlock") == 0
 assert kinds.count("BottleneckCSP") == 8
 
 # %% [markdown]
+# Lit are the BottleneckCSPs, in the colors of their grids: P3 blue, P4 orange, P5 green, and gray one grid finer, where no boxes are made.
+#
 # **YOLOv5 holds no dense block.** The article explains its backbone with dense blocks and DenseNet, and a reader may well conclude that it contains some.
 # The relation is descent, not containment. DenseNet (2016) had a weakness, CSPNet (2019) repaired it by splitting the channels in two, and YOLOv5
-# took over the split: it is what happens in the lit tiles, BottleneckCSP. To see what the split is good for, you must first see what it was made for.
+# took over the split: it is what happens in the lit tiles. To see what the split is good for, you must first see what it was made for.
 #
 # ## 1 The idea
 # In a plain stack a layer reads the output of the layer before it. In a **dense block** a layer reads the outputs of *all* layers before it, and the block's
@@ -74,7 +76,7 @@ assert kinds.count("BottleneckCSP") == 8
 #
 # > xᵢ = Hᵢ([x₀, x₁, …, xᵢ₋₁])
 #
-# The square brackets mean **concatenation**: the maps are put side by side along the channel axis. Nothing is added up. That is the difference to ResNet, where a
+# The square brackets mean **concatenation**: the maps (a map is one channel, H × W numbers) are put side by side along the channel axis. Nothing is added up. That is the difference to ResNet, where a
 # layer's output is x + H(x) and the old x can no longer be told from the new part.
 #
 # Since everything old stays available, a layer needs to add only a few maps of its own. Their number is the **growth rate** k. In the article it is 4, and so it is in this picture:
@@ -91,7 +93,7 @@ figures.show(figures.dense_block_diagram(small), alt=figures.FIGURES["01_dense_b
 # %%
 quiz.predict(
     "maps that layer H₁₀ of a longer block would read, with 6 maps in and growth rate 4",
-    answer=DenseBlock(6, 10, 4).layers[9].squeeze[0].num_features,
+    answer=DenseBlock(6, 10, 4, bottleneck=False).layers[9].grow[0].num_features,
     why="Nine layers stand before it: 6 + 9 · 4.",
 )
 
@@ -112,7 +114,7 @@ assert torch.equal(out[:, :6], x0)  # the input leaves the block as it came
 print(f"out {tuple(out.shape)}, its first 6 channels are x₀ itself")
 
 # %% [markdown]
-# How many connections is that? Put a hook on every layer that keeps what went in and what came out, then look which outputs are found again in which inputs.
+# How many connections is that? Put a hook (a function that PyTorch calls whenever a module has run) on every layer. It keeps what went in and what came out. Then look which outputs are found again in which inputs.
 
 
 # %%
@@ -135,7 +137,7 @@ def connections(block: DenseBlock, x: torch.Tensor) -> int:
 
 print("layers  connections  L(L + 1)/2")
 for layers in (1, 2, 4, 8, 12):
-    found = connections(DenseBlock(6, layers, 4), x0)
+    found = connections(DenseBlock(6, layers, 4, bottleneck=False), x0)
     print(f"{layers:>6}  {found:>11}  {layers * (layers + 1) // 2:>10}")
     assert found == layers * (layers + 1) // 2
 
@@ -148,8 +150,15 @@ for layers in (1, 2, 4, 8, 12):
 #
 # It matters because one map has many readers. x₀ is read by every layer, and every layer normalizes it with a γ and a β of its own. With the order of lesson 01 all readers would get x₀ normalized and clipped once, in the same way.
 #
-# The paper has a second form, DenseNet-B. A **bottleneck** in front of the 3 × 3 convolution, again BatchNorm, ReLU, 1 × 1 convolution, first squeezes all that was read to 4k channels. The article
-# leaves it out; all networks of its table have it. Here are both:
+# The paper has a second form, DenseNet-B. Its **bottleneck** first squeezes all that was read to 4k channels:
+#
+# | form | reads c channels, adds k |
+# |---|---|
+# | plain | BatchNorm → ReLU → 3 × 3 convolution to k |
+# | with bottleneck | BatchNorm → ReLU → 1 × 1 convolution to 4k → BatchNorm → ReLU → 3 × 3 convolution to k |
+#
+# The article shows the first; all networks of its table are built from the second. In yolo_edu `bottleneck=True` is the default, and from here on all blocks have it unless they say otherwise.
+# (YOLO calls another block bottleneck; it comes in lesson 03.)
 
 
 # %%
@@ -229,8 +238,8 @@ for i, layer in enumerate(mine.layers):
     print(f"layers.{i} reads {reads:>2}, squeezes to {hidden}, adds {adds}")
 
 # %% [markdown]
-# Is it a bottleneck at all, when 6 channels are "squeezed" to 16? Not for so few. A plain layer has 9·c·k weights for c channels read, one with bottleneck 4k·c + 9·4k·k. The second is
-# smaller once c is more than 36/5 = 7.2 times k. The next cell tries it for k = 32, the growth rate of the article's table.
+# Is it a bottleneck at all, when 6 channels are "squeezed" to 16? Not for so few. The convolutions of a plain layer have 9·c·k weights for c channels read, those of one with bottleneck 4k·c + 9·4k·k. The second is
+# smaller once c is more than 36/5 = 7.2 times k; the BatchNorms move the limit by 1.6 channels. The next cell counts parameters for k = 32, the growth rate of the article's table.
 
 
 # %%
@@ -242,7 +251,7 @@ print("channels read    plain  with bottleneck")
 for c in (64, 128, 224, 256, 512, 992):
     plain, squeezed = (parameters(DenseLayer(c, 32, bottleneck=b)) for b in (False, True))
     print(f"{c:>13}  {plain:>7,}  {squeezed:>15,}  {'saves' if squeezed < plain else 'costs more'}")
-    assert (squeezed < plain) == (c > 7.2 * 32)
+    assert (squeezed < plain) == (c > 7.2 * 32 + 1.6)
 
 # %% [markdown]
 # In DenseNet-121 the first block's layers read 64 to 224 channels: there the bottleneck costs more than it saves. The third block's read 256 to 992, and there it pays.
@@ -250,16 +259,15 @@ for c in (64, 128, 224, 256, 512, 992):
 # ### Exercise 2.2 · Numbers by hand (8 minutes, ●●●○○)
 # `DenseBlock(24, 3, 8)`, with bottleneck: 24 maps in, three layers, growth rate 8. Work out
 # - how many channels leave the block, and how many `layers.2`, the third layer, reads,
-# - the parameters of `layers.0`, of `layers.2`, and of all three together.
+# - the parameters of `layers.0`, of `layers.2`, and of all three together, BatchNorm's γ and β included.
 
 # %%
 mine = {"channels out": None, "read by layers.2": None, "layers.0": None, "layers.2": None, "all": None}
 counts = checks.dense_counts(mine)
 
 # %% [markdown]
-# <details><summary>Hint 1</summary>A layer has four parts with parameters: BatchNorm, 1 × 1, BatchNorm, 3 × 3. A BatchNorm has two numbers for each channel <i>it reads</i>.</details>
-# <details><summary>Hint 2</summary>The 1 × 1 convolution goes from c to 4 · 8 = 32 channels, the 3 × 3 one from 32 to 8. Only c differs from layer to layer.</details>
-# <details><summary>Hint 3</summary><code>layers.0</code>: 2 · 24 + 24 · 32 + 2 · 32 + 32 · 8 · 9.</details>
+# <details><summary>Hint 1</summary>A layer has four parts with parameters: BatchNorm, 1 × 1, BatchNorm, 3 × 3. A BatchNorm has two numbers for each channel <i>it reads</i>.</details>
+# <details><summary>Hint 2</summary>The 1 × 1 convolution goes from c to 4 · 8 = 32 channels, the 3 × 3 one from 32 to 8. Only c differs from layer to layer.</details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -279,16 +287,19 @@ counts = checks.dense_counts(mine)
 #
 # ## 3 Between two blocks: the transition
 # Maps can be put side by side only if their grids agree. So inside a dense block nothing may change the grid, and somebody else has to halve it. That is the **transition layer**.
-# The article says "convolution and pooling". In full it is BatchNorm → ReLU → 1 × 1 convolution → *mean* of every 2 × 2 cells. Two words are missing in the article: the order begins with BatchNorm and ReLU once
+# The article says "convolution and pooling". In full it is BatchNorm → ReLU → 1 × 1 convolution → *mean* of every 2 × 2 cells. The article leaves out two things: the order begins with BatchNorm and ReLU once
 # more, and the convolution throws channels away. The share that it keeps is the **compression** θ, 0.5 in all networks of the table (the C in DenseNet-BC).
 #
-# **Predict, then run:** 256 maps of 56 × 56 reach a transition with θ = 0.5.
+# **Predict, then run:** 256 maps of 56 × 56 reach a transition with θ = 0.5.
 
 # %%
-through = Transition(256, 128)(torch.randn(1, 256, 56, 56))
+maps = torch.randn(1, 256, 56, 56)
+through = Transition(256, 128)(maps)  # θ = 0.5
+
+# %%
 quiz.predict(
     "by which factor do the numbers become fewer, all channels and cells together?",
-    answer=256 * 56 * 56 / through.numel(),
+    answer=maps.numel() / through.numel(),
     why=f"Half the channels on half the height and half the width: {tuple(through.shape)}.",
 )
 
@@ -310,7 +321,7 @@ MyTransition = checks.dense_transition(MyTransition)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>Which part changes the channels, and which the grid? Only one of the four does each.</details>
-# <details><summary>Hint 2</summary><code>nn.AvgPool2d(2)</code> takes the mean of windows of 2 × 2 that do not overlap.</details>
+# <details><summary>Hint 2</summary><code>nn.AvgPool2d(2)</code> takes the mean of windows of 2 × 2 that do not overlap.</details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -319,9 +330,10 @@ MyTransition = checks.dense_transition(MyTransition)
 #         super().__init__(nn.BatchNorm2d(c_in), nn.ReLU(), nn.Conv2d(c_in, c_out, 1, bias=False), nn.AvgPool2d(2))
 # ```
 # </details>
-#
-# A surprise: the last two modules may change places. A 1 × 1 convolution and a mean are both linear, and neither looks where the other does, so pooling first gives the same
-# numbers for a quarter of the multiplications. The paper, and everybody after it, convolves first. (With a maximum in place of the mean it would not work.)
+
+# %% [markdown]
+# A surprise: the last two modules may change places. Both are linear; the convolution mixes channels within a cell, the mean mixes cells within a channel. So pooling first gives the same
+# numbers for a quarter of the multiplications. The paper convolves first. (With a maximum in place of the mean it would not work.)
 
 # %%
 norm, relu, conv, mean = transition = MyTransition(22, 11).eval()
@@ -333,7 +345,7 @@ print(f"largest difference {(late - early).abs().max():.0e} on numbers up to {la
 
 # %% [markdown]
 # ## 4 DenseNet
-# Blocks with a transition between each two, a stem in front and a classifier behind: the article's second figure. The paper draws three blocks there; its networks for photos have four.
+# Blocks with a transition between each two, in front a *stem* (a convolution and a pool that shrink the image), behind a classifier: the article's second figure. The paper draws three blocks there; its networks for photos have four.
 
 # %%
 with torch.device("meta"):  # tensors with a shape and no numbers: counting costs nothing
@@ -348,7 +360,7 @@ for stage in densenet.stages:
     x = stage(x)
     words = f"{len(stage.layers)} layers" if isinstance(stage, DenseBlock) else ""
     print(f"{type(stage).__name__:<12}{tuple(x.shape)!s:<20}{words}")
-print(f"{'classifier':<12}{tuple(densenet.classifier(x.mean(dim=(2, 3))).shape)}")
+print(f"{'classifier':<12}{tuple(densenet.classifier(densenet.norm(x).relu().mean(dim=(2, 3))).shape)}")
 assert tuple(x.shape) == (1, 1024, 7, 7)
 
 # %% [markdown]
@@ -370,6 +382,8 @@ with torch.device("meta"):
     nets = {depth: DenseNet(depth) for depth in (121, 169, 201, 264)}
 assert weighted_layers(nets[121]) == 1 + 2 * (6 + 12 + 24 + 16) + 3 + 1
 blocks = DENSENETS[264].layers
+
+# %%
 quiz.predict(
     f"layers with weights in a DenseNet with {' + '.join(map(str, blocks))} dense layers",
     answer=weighted_layers(nets[264]),
@@ -380,18 +394,17 @@ quiz.predict(
 figures.show(figures.densenet_table(), alt=figures.FIGURES["03_densenet_table"][1])
 
 # %% [markdown]
-# Every number in the picture is read off a live network. Here are the totals again, side by side with torchvision's, which other people wrote. Nothing is downloaded: only shapes are built.
+# Every number in the picture is read off a live network. Are they right? torchvision's networks were written by other people. Nothing is downloaded: only shapes are built.
 
 # %%
 from torchvision.models import densenet as torchvision_densenet
 
-print("network      dense layers      with weights   parameters   torchvision")
+print("network       parameters   torchvision's")
 for depth, net in nets.items():
     with torch.device("meta"):
         build = getattr(torchvision_densenet, f"densenet{depth}", None)
         theirs = f"{parameters(build()):,}" if build else "has none"
-    row = f"{DENSENETS[depth].layers!s:<19}{weighted_layers(net):>11}{parameters(net):>13,}{theirs:>14}"
-    print(f"DenseNet-{depth} {row}")
+    print(f"DenseNet-{depth}  {parameters(net):>10,}  {theirs:>13}")
     assert theirs in ("has none", f"{parameters(net):,}")
 assert parameters(nets[121]) == 7_978_856
 
@@ -400,9 +413,9 @@ assert parameters(nets[121]) == 7_978_856
 #
 # ## 5 What the connections do to gradients
 # The paper's first argument: training needs a gradient, and in a deep plain stack the gradient that arrives at the first layer has passed through all the others. In a dense block every layer's maps are part of the output, so every layer has a
-# direct line to the loss.
+# direct line to what reads the block.
 #
-# Measure it. Twenty layers with one 3 × 3 convolution each, fresh from initialization, four ways to build them. The loss is a random weighted sum of the output; then look how large the gradient is
+# Measure it. Twenty layers with one 3 × 3 convolution each, fresh from initialization, four ways to build them. The loss is a random weighted sum of the output; then look how large the gradient is
 # at each layer's output, as a multiple of the last layer's.
 
 
@@ -439,18 +452,20 @@ flows = {
 for name, norms in flows.items():
     print(f"{name:<21} first layer {norms[0]:.1e} of the last one's")
 assert flows["plain"][0] < 1e-5
-assert flows["plain, BatchNorm"][0] > 8
+assert flows["plain, BatchNorm"][0] > 10
 assert 1 < flows["dense, growth rate 4"][0] < 8
 
 # %%
 figures.show(
     figures.gradient_curves(flows),
-    alt="Gradient norm at each of 20 layers, logarithmic: it falls by many powers of ten toward the first layer of the plain "
-    "stack, rises more than tenfold in the one with BatchNorm, and stays near 1 with He's weights and in the dense block",
+    alt="Gradient norm at each of 20 layers, logarithmic: toward the first layer it falls "
+    "by many powers of ten in the plain stack, rises more than tenfold in the one with BatchNorm, "
+    "and stays near 1 with He's weights and in the dense block",
 )
 
 # %% [markdown]
-# - The **plain** stack loses the gradient: little of it arrives at the first layer. This is the *vanishing gradient* of the paper.
+# - The **plain** stack loses the gradient: little of it arrives at the first layer. This is the *vanishing gradient* of the paper. The cause is the scale of the weights: PyTorch draws them √6 times smaller
+#   than He et al. advise for ReLU layers, so each layer hands back about 1/√6 = 0.41 of what it gets, and 0.41¹⁹ is 4·10⁻⁸.
 # - **BatchNorm** does not simply cure it. At initialization the gradient now *grows* toward the first layer, by about the same factor at every layer (explained by Yang et al. 2019).
 # - **He's weights** keep it level, at the start at least: the scale of the weights is chosen for exactly that.
 # - In the **dense** block it rises gently: an early layer has more readers, and each sends it a gradient on top of the direct one.
@@ -476,13 +491,15 @@ assert torch.equal(plain, torch.zeros_like(plain))
 assert torch.equal(dense, torch.ones_like(dense))
 
 # %% [markdown]
-# A gradient of exactly 1: the direct line from the output to x₀, which no layer can interrupt.
+# A gradient of exactly 1: the direct line from the block's output to x₀, which no layer of the block can interrupt. It ends at the transition, which has weights.
 #
 # ## 6 Are the old maps really read again?
-# The second argument is **feature reuse**. The connections exist, but does a trained network use them? Train one and see. Cut the cards out of the sample photos, 64 × 64 pixels each, and let a DenseNet with a
+# The second argument is **feature reuse**. The connections exist, but does a trained network use them? Train one and compare it with itself before. Cut the cards out of the sample photos, 64 × 64 pixels each, and let a DenseNet with a
 # single block of four layers, growth rate 8, learn to tell the five of them apart. It takes some seconds.
 
 # %%
+from copy import deepcopy
+
 from torch.nn.functional import cross_entropy, interpolate
 
 from yolo_edu.assets import sample_data
@@ -510,7 +527,8 @@ print(f"{len(cards[1])} cards to learn from, {len(truth)} held out: {', '.join(n
 # %%
 torch.manual_seed(0)
 steps = 120
-tiny = DenseNet(DensePlan((4,), growth=8), classes=len(names))
+tiny = DenseNet(DensePlan((4,), growth=8), classes=len(names))  # layers in each block: only one, of 4
+untrained = deepcopy(tiny)
 optimizer = torch.optim.Adam(tiny.parameters())
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=steps)
 for _ in range(steps):
@@ -523,6 +541,9 @@ for _ in range(steps):
 
 tiny.eval()
 with torch.no_grad():
+    for _ in range(60):  # no training: BatchNorm only learns means and variances
+        untrained(cards[0][torch.randint(len(cards[1]), (32,))])
+    untrained.eval()
     share = (tiny(held_out).argmax(dim=1) == truth).float().mean().item()
 print(f"{parameters(tiny):,} parameters")
 print(f"{share:.0%} of the held-out cards named rightly; guessing would give {1 / len(names):.0%}")
@@ -531,11 +552,16 @@ assert share > 1.5 / len(names)
 # %% [markdown]
 # Good enough to ask. One held-out card, and of each source the map with the largest contrast:
 
+
 # %%
-block = tiny.stages[0]
-with torch.no_grad():
-    parts = list(block(tiny.stem(held_out)).split([16, 8, 8, 8, 8], dim=1))  # x₀ … x₄, each (N, C, 16, 16)
-card = 8
+@torch.no_grad()
+def sources(net: DenseNet) -> list[torch.Tensor]:
+    """x₀ … x₄ of the block for all held-out cards, each (N, C, 16, 16)."""
+    widths = [16, 8, 8, 8, 8]  # the stem makes twice the growth rate
+    return list(net.stages[0](net.stem(held_out)).split(widths, dim=1))
+
+
+card, parts = 8, sources(tiny)
 strongest = [part[card][part[card].std(dim=(1, 2)).argmax()] for part in parts]
 figures.show(
     figures.map_grid(
@@ -543,51 +569,67 @@ figures.show(
         [names[truth[card]], *(f"x{i}: 1 of {part.shape[1]}" for i, part in enumerate(parts))],
         columns=6, side=1.5,
     ),
-    alt="A card cut out of a photo, and beside it one map of each of x0 to x4 of the trained block, 16 by 16 cells",
+    alt="A card cut out of a photo, and beside it one map of each of x0 to x4 "
+    "of the trained block, 16 by 16 cells",
     photos=True,
 )  # fmt: skip
 
 # %% [markdown]
-# Now blank one source for one reader: replace its maps by their means over all held-out cards, so that they carry no information, and let the reader compute again. How much does its answer change, as a share of
-# the spread that the answer has over the cards?
+# Now blank one source for one reader: replace each of its maps by the map's mean over all held-out cards and cells, so that it carries no information, and let the reader compute again. How much does its answer
+# change, as a share of the spread that the answer has over the same cards and cells?
 
 
 # %%
 @torch.no_grad()
-def missed(reader, sources: list[torch.Tensor], blank: int) -> float:
+def missed(reader, parts: list[torch.Tensor], blank: int) -> float:
     """Change of a reader's answer when one of its sources is blanked, relative to the answer's spread."""
-    full = reader(torch.cat(sources, dim=1))
-    poorer = list(sources)
-    poorer[blank] = sources[blank].mean(dim=(0, 2, 3), keepdim=True).expand_as(sources[blank])
+    full = reader(torch.cat(parts, dim=1))
+    poorer = list(parts)
+    poorer[blank] = parts[blank].mean(dim=(0, 2, 3), keepdim=True).expand_as(parts[blank])
     change = reader(torch.cat(poorer, dim=1)) - full
     others = [d for d in range(full.ndim) if d != 1]  # all but the channels
     spread = full - full.mean(dim=others, keepdim=True)
     return (change.square().mean() / spread.square().mean()).sqrt().item()
 
 
-def classify(maps: torch.Tensor) -> torch.Tensor:
-    """What stands behind the block: (N, 48, h, w) → (N, 5)."""
-    return tiny.classifier(tiny.norm(maps).relu().mean(dim=(2, 3)))
+def effects(net: DenseNet) -> list[list[float]]:
+    """A row for H1 … H4 and the classifier, a column for each source it reads."""
+
+    def classify(maps: torch.Tensor) -> torch.Tensor:  # what stands behind the block
+        return net.classifier(net.norm(maps).relu().mean(dim=(2, 3)))
+
+    parts = sources(net)
+    readers = [*net.stages[0].layers, classify]
+    return [[missed(f, parts[: i + 1], j) for j in range(i + 1)] for i, f in enumerate(readers)]
 
 
-readers = {**{f"H{i + 1}": layer for i, layer in enumerate(block.layers)}, "classifier": classify}
-effects = []
-for i, reader in enumerate(readers.values()):
-    effects.append([missed(reader, parts[: i + 1], j) for j in range(i + 1)])
+before, after = effects(untrained), effects(tiny)
+
+# %%
 figures.show(
-    figures.reuse_grid(effects, list(readers)),
-    alt="A triangle of numbers: for H1 to H4 and the classifier, how much the answer changes when x0, x1, x2, x3 or x4 is blanked",
-)
-assert min(min(row) for row in effects) > 0.02
-assert sum(row[-1] == max(row) for row in effects) >= 3
+    figures.reuse_grid(
+        {"untrained": before, "trained": after}, ["H1", "H2", "H3", "H4", "classifier"]
+    ),
+    alt="Two triangles of numbers, untrained and trained: for H1 to H4 and the classifier, "
+    "how much the answer changes when x0, x1, x2, x3 or x4 is blanked",
+)  # fmt: skip
+oldest = sum(row[0] == max(row) for row in before[1:])
+newest = sum(row[-1] == max(row) for row in after[1:])
+print(f"rows below H1 where x₀ counts most, untrained: {oldest} of 4")
+print(f"rows below H1 where the newest source counts most, trained: {newest} of 4")
+print(f"what the classifier misses without x₀: {before[4][0]:.2f} untrained, {after[4][0]:.2f} trained")
+assert oldest == 4
+assert newest >= 3
+assert 0.02 < after[4][0] < before[4][0] / 2
 
 # %% [markdown]
-# Read a row: what one reader misses. No entry is zero, so every connection is in use; even the classifier looks at x₀. In most rows the newest source counts most. The paper looks at the weights of a trained DenseNet
-# with 40 layers instead, and finds that late layers put weight on early maps as well (its figure 5).
+# Read a row: what one reader misses. Untrained, no entry is near zero either: connected is not yet used. There x₀, whose maps are the most, counts most in every row. Training moves the weight to the newest maps, and
+# the old ones keep a share: even the classifier still looks at x₀. (H1 reads x₀ alone, so it misses everything. More than 1 is possible: the answer to a mean is not the mean of the answers, and in the full answer
+# two sources may cancel each other.) The paper looks at the weights of a trained DenseNet with 40 layers instead, and finds that late layers put weight on early maps as well (its figure 5).
 #
 # ## 7 The price: the same maps, stored again and again
 # A few new maps a layer sounds cheap. But every layer reads a *new* concatenation. PyTorch cannot paste tensors together without copying, and for the backward pass it has to keep what BatchNorm read and what ReLU put out.
-# A pair of hooks shows everything that is kept:
+# A pair of hooks, this time on what automatic differentiation keeps, shows it:
 
 
 # %%
@@ -607,48 +649,57 @@ def stored_channels(network, x: torch.Tensor) -> int:
 
 
 x = torch.randn(1, 16, 6, 6, requires_grad=True)
-plain = [stored_channels(nn.Sequential(*(unit(16, 16) for _ in range(n))), x) for n in (8, 16)]
+plain = []
+for n in (8, 16):  # each layer reads 16 channels and puts out 16, nothing is concatenated
+    stack = nn.Sequential(*(DenseLayer(16, 16, bottleneck=False) for _ in range(n)))
+    plain.append(stored_channels(stack, x))
 print(f"a plain stack of 8 layers stores {plain[0]} channels, of 16 layers {plain[1]}")
+assert plain[1] == 2 * plain[0]
 
 # %% [markdown]
-# Twice the layers, twice the memory. And in a dense block? For a layer that reads c channels, four maps are kept: c channels in front of the BatchNorm, c behind the ReLU, and twice the 4k of the bottleneck.
+# Twice the layers, twice the memory. And in a dense block? For a layer that reads c channels, four tensors are kept: c channels in front of the BatchNorm, c behind the ReLU, and twice the 4k of the bottleneck.
 #
 # **Predict, then run:** what does it cost to double the layers here?
 
 # %%
-k, depths = 8, (1, 2, 4, 8, 16, 32)
-naive = [stored_channels(DenseBlock(16, n, k), x) for n in depths]
+k = 8
+naive = {n: stored_channels(DenseBlock(16, n, k), x) for n in (8, 16, 32, 64, 128)}
+
+# %%
 quiz.predict(
-    "16 channels in, growth rate 8: stored channels at 32 layers divided by those at 16 (two decimals)",
-    answer=round(naive[-1] / naive[-2], 2),
-    why="For ever longer blocks it tends to 4: 16 + (16 + k) + (16 + 2k) + … grows with the square of the layers.",
+    "16 channels in, growth rate 8: stored channels at 32 layers divided by those at 16, nearer 2, 3 or 4?",
+    answer=round(naive[32] / naive[16]),
+    why="16 + (16 + k) + (16 + 2k) + … grows with the square of the layers, so the longer the block, the closer to 4.",
 )
 
 # %%
-print("layers  leave the block   stored   parameters   MFLOPs at 56 × 56")
-for n, stored in zip(depths, naive, strict=True):
+print("layers   stored  ratio  parameters  MFLOPs at 56 × 56")
+for n, stored in naive.items():
     cost = widgets.dense_block_cost(16, n, k)
+    ratio = f"{stored / naive[n // 2]:.2f}" if n > 8 else ""
     flops = cost.flops * 56 * 56 / 1e6
-    print(f"{n:>6}  {16 + n * k:>15}  {stored:>7,}  {cost.parameters:>11,}  {flops:>18,.0f}")
+    print(f"{n:>6}  {stored:>7,}  {ratio:>5}  {cost.parameters:>10,}  {flops:>17,.0f}")
     assert stored == cost.stored == sum(2 * (16 + i * k) + 8 * k for i in range(n))
 
 # %% [markdown]
-# Memory grows with the square of the depth, and so do parameters and FLOPs of the 1 × 1 convolutions. Play with it. Each row of the staircase is what one layer reads; the staircase's *area* is what gets copied and
-# stored. Where it starts, it is the first block of DenseNet-121.
+# For long blocks memory grows with the square of the depth, and so do parameters and FLOPs of the 1 × 1 convolutions. Play with it. Each row of the staircase is what one layer reads; the *area* of all layers' rows is
+# stored twice, plus 8k for each layer. The sliders start at the first block of DenseNet-121.
 # - Twice the layers, half the growth rate: the same number of channels leaves the block. What becomes cheaper, what dearer?
 # - Where does the bottleneck save parameters? Try smaller growth rates, then more layers.
 #
-# <details><summary>What there is to find</summary>12 layers with growth rate 16 have fewer parameters than 6 with growth rate 32, and store more.
-# With 6 layers the bottleneck saves parameters at growth rates up to 12; with growth rate 32 it does from 12 layers on.</details>
+# <details><summary>What there is to find</summary>12 layers with growth rate 16 have fewer parameters than 6 with growth rate 32 and take fewer FLOPs (1,426 million for 2,081), but store more.
+# With 6 layers the bottleneck saves parameters at growth rates 4, 8 and 12; with growth rate 32 it does from 12 layers on.</details>
 
 # %%
 explorer = widgets.growth_explorer()
 
 # %% [markdown]
-# The memory is not needed, only convenient. Concatenation, BatchNorm and ReLU are quick to compute a second time, so one can forget their results and repeat them in the backward pass (Pleiss et al. 2017). PyTorch calls that *checkpointing*:
+# The memory is not needed, only convenient. Concatenation, BatchNorm and ReLU are quick to compute a second time, so one can forget their results and repeat them in the backward pass (Pleiss et al. 2017). PyTorch calls that
+# *checkpointing*: `checkpoint(f, x)` is f(x), but keeps x alone.
 
 # %%
 from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 
 class Frugal(DenseBlock):
@@ -661,35 +712,45 @@ class Frugal(DenseBlock):
             def squeeze(*maps: torch.Tensor, layer: nn.Module = layer) -> torch.Tensor:
                 return layer.squeeze(torch.cat(maps, dim=1))
 
-            maps.append(layer.grow(checkpoint(squeeze, *maps, use_reentrant=True)))
+            # False: the repetition stops when all that was forgotten is there, before the convolution
+            maps.append(layer.grow(checkpoint(squeeze, *maps, use_reentrant=False)))
         return torch.cat(maps, dim=1)
 
 
-frugal = [stored_channels(Frugal(16, n, k), x) for n in depths]
 block, sparing = DenseBlock(16, 8, k), Frugal(16, 8, k)
 sparing.load_state_dict(block.state_dict())
-gradients = []
+gradients, flops = [], []
 for way in (block, sparing):
-    way(x).square().sum().backward()
+    with FlopCounterMode(display=False) as counter:
+        way(x).square().sum().backward()
+    flops.append(counter.get_total_flops())
     gradients.append(x.grad)
     x.grad = None
 torch.testing.assert_close(*gradients)
 seen = [int(b.layers[0].squeeze[0].num_batches_tracked) for b in (block, sparing)]
-print(f"the same gradients; batches that the first BatchNorm has seen: {seen[0]} and {seen[1]}")
+print("the same gradients, FLOPs of the convolutions:", flops)
+print("batches that the first BatchNorm has seen:", seen)
+assert flops[0] == flops[1]
 assert seen == [1, 2]
 
 # %%
+depths = range(4, 65, 4)
+written = [stored_channels(DenseBlock(16, n, k), x) for n in depths]
+again = [stored_channels(Frugal(16, n, k), x) for n in depths]
 figures.show(
-    figures.stored_curves(depths, {"as written": naive, "computed again": frugal}),
-    alt="Channels stored over the number of layers: a curve that bends upward as written, a straight line when computed again",
+    figures.stored_curves(depths, {"as written": written, "computed again": again}),
+    alt="Channels stored over the number of layers: a curve that bends upward as written, "
+    "a straight line when computed again",
 )
+step = again[1] - again[0]
+assert again == [again[0] + i * step for i in range(len(depths))]  # a straight line
 
 # %% [markdown]
-# The same gradients, memory that grows in proportion to the depth, and more work: a part of the forward pass is run twice. The printed line shows a trap: BatchNorm's running statistics are updated twice as well.
+# The same gradients, and memory that grows in proportion to the depth. The price is a part of the forward pass that is run twice. The printed lines show a trap: BatchNorm's running statistics are updated twice as well.
 #
 # ## 8 What YOLOv5 kept
-# CSPNet attacks the waste from another side. Only a part of the channels enters the dense block, the rest goes round it and joins behind. Fewer channels are read again and again, and the layers no longer all learn from copies of the same gradients.
-# The recipe turned out to work around other blocks than dense ones as well, and that is how it got into YOLOv5: around residual bottlenecks. [Lesson 03](03_csp.ipynb) builds it.
+# CSPNet attacks the waste from another side. Only a part of the channels enters the dense block, the rest goes round it and joins behind. Fewer channels are read again and again.
+# The recipe works around other blocks than dense ones as well, and that is how it got into YOLOv5: around Darknet's *residual* blocks, x + H(x) with a 1 × 1 and a 3 × 3 convolution in H. [Lesson 03](03_csp.ipynb) builds it.
 #
 # One trace of this lesson can still be seen in the network. At the end of a BottleneckCSP two paths are concatenated, and what follows is the beginning of a transition:
 
@@ -701,7 +762,7 @@ print(f"{joined} concatenated channels → {' → '.join(parts)}")
 assert csp.cv4.conv.kernel_size == (1, 1)
 
 # %% [markdown]
-# BatchNorm, activation, 1 × 1 convolution on a concatenation: pre-activation, in a network that otherwise convolves first. Its successor C3 in release 7.0 of YOLOv5 (2022) has dropped even this.
+# BatchNorm, activation, 1 × 1 convolution on a concatenation: pre-activation, in a network that otherwise convolves first. Its successor C3, the block of release 7.0, has dropped even this.
 #
 # ## Quiz
 
@@ -718,7 +779,8 @@ quiz.ask(
     "How many dense blocks are inside YOLOv5 s?",
     ["None", "Eight: the BottleneckCSPs", "One for each of the three levels"],
     answer=0,
-    why="Counted at the top of this lesson. BottleneckCSP inherits the split of CSPNet, which was invented for dense blocks. Inside it are residual bottlenecks.",
+    why="Counted at the top of this lesson. BottleneckCSP inherits the split of CSPNet, which was invented for dense blocks. "
+    "Inside it are residual blocks.",
 )
 
 # %%
@@ -747,10 +809,12 @@ quiz.ask(
 
 # %%
 quiz.ask(
-    "You double the layers of a long dense block and keep the growth rate. The memory for training",
-    ["becomes about four times as large", "doubles", "stays, since nothing is overwritten"],
-    answer=0,
-    why="Each layer keeps its own copy of all it has read, and it reads more the later it stands: the sum grows with the square. Section 7 measures it.",
+    "You double the layers of a dense block, as written, without checkpointing. For ever longer blocks the memory for "
+    "training grows by a factor that tends to",
+    ["1, since nothing is overwritten", "2", "4"],
+    answer=2,
+    why="Each layer keeps its own copy of all it has read, and it reads more the later it stands: the sum grows with the "
+    f"square. Section 7 measures {naive[128] / naive[64]:.2f} from 64 to 128 layers.",
 )
 
 # %% [markdown]
@@ -760,15 +824,16 @@ quiz.ask(
 # | YOLOv5 holds no dense block | assertion at the top |
 # | a dense block's output begins with its input, unchanged; L(L + 1)/2 connections | assertions in section 1; `tests/test_dense.py::test_dense_block_by_hand` |
 # | the layer and the block built here equal yolo_edu's | assertions in section 2, exercise 2.1 |
-# | the bottleneck saves parameters from 7.2 · k channels on | assertion in section 2; `tests/test_lesson_dense.py::test_where_the_bottleneck_pays` |
-# | mean and 1 × 1 convolution may change places | assertion in section 3 |
+# | the bottleneck saves parameters from 7.2 · k + 1.6 channels on | assertion in section 2; `tests/test_lesson_dense.py::test_where_the_bottleneck_pays` |
+# | mean and 1 × 1 convolution may change places | assertion in section 3 |
 # | parameter counts of 121, 169, 201 equal torchvision's, 264 a formula's | assertion in section 4; `tests/test_dense.py::test_parameter_counts` |
 # | yolo_edu's DenseNet-121 computes what torchvision's does | `tests/test_dense.py::test_equal_to_torchvision` |
 # | the column of 264 holds 265 layers with weights | `tests/test_dense.py::test_the_name_counts_the_layers_with_weights` |
 # | gradients: vanish, grow, stay | assertions in section 5; `tests/test_lesson_dense.py::test_gradients_for_other_seeds` |
 # | with all weights zero the gradient of x₀ is 1 | assertion in section 5; `tests/test_dense.py::test_every_layer_hears_from_the_loss_directly` |
-# | a trained network reads all sources | assertion in section 6 |
-# | stored maps grow with the square of the depth, and linearly when computed again | assertions in section 7; `tests/test_lesson_dense.py::test_cost_of_a_block` |
+# | untrained, x₀ counts most; training moves the weight to the newest maps | assertions in section 6 |
+# | PyTorch's weights are √6 times smaller than He's | `tests/test_lesson_dense.py::test_default_weights_are_small` |
+# | stored channels grow with the square of the depth, and linearly when computed again | assertions in section 7; `tests/test_lesson_dense.py::test_cost_of_a_block` |
 #
 # **References** Huang, Liu, van der Maaten, Weinberger 2016, arXiv:1608.06993 (DenseNet) · He, Zhang, Ren, Sun 2016, arXiv:1603.05027 (pre-activation) · Pleiss, Chen, Huang, Li, van der Maaten, Weinberger 2017, arXiv:1707.06990 (memory) ·
 # He, Zhang, Ren, Sun 2015, arXiv:1502.01852 (initialization) · Yang, Pennington, Rao, Sohl-Dickstein, Schoenholz 2019, arXiv:1902.08129 (gradients under BatchNorm) · Wang, Liao, Yeh, Wu, Chen, Hsieh 2019, arXiv:1911.11929 (CSPNet)

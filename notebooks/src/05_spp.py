@@ -96,10 +96,12 @@ figures.show(
     figures.windows_on_photo(coffee, yolo),
     alt="Left: the window of a cell holds part of a cup, not its saucer. Right: 5, 9 and 13 cells around it",
     photos=True,
+    dpi=80,
 )
 
 # %% [markdown]
-# The cell sees a piece of the cup and no end of the saucer. We want it to know what is *around* it too, at several distances (right), at little cost.
+# The cell sees a piece of the cup and no end of the saucer. (Its window sits a little above and to the left of it, as convolutions of stride 2 shift
+# it.) We want it to know what is *around* it too, at several distances (right), at little cost.
 #
 # ## 2 The original idea: bins, for a vector of fixed length
 # Spatial pyramid pooling is older than YOLO. He, Zhang, Ren and Sun (2014) had another problem: classifiers ended in **fully connected** layers,
@@ -255,8 +257,8 @@ figures.show(
 # %% [markdown]
 # A cell of bare floor now carries three messages: the strongest response at most 2, at most 4 and at most 6 cells away (the larger of the distances
 # across and down). It does not hear from which direction. But it can tell distances apart by comparing: what it hears in "9 × 9" and not
-# in "5 × 5" is 3 or 4 cells away. Where both say the same, it learns nothing of the wider ring: a strong response near by hides all weaker ones
-# farther off. Nothing is thrown away for this: the unpooled map stays beside the pooled ones.
+# in "5 × 5" is 3 or 4 cells away. Where both say the same, it learns only that nothing stronger stands farther off: a strong response near by hides
+# all weaker ones. Nothing is thrown away for this: the unpooled map stays beside the pooled ones.
 #
 # Play with it. Widen the kernel. Then set the stride to "as wide as the kernel", the ordinary kind of pooling, and watch the grid.
 # ("Chained pools" is for section 5.)
@@ -543,7 +545,7 @@ x, y = torch.randn(1, 512, 20, 20), torch.randn(1, 256, 20, 20)
 with torch.no_grad():
     in_turns(
         {
-            "pools of 5, 9, 13": lambda: torch.cat([y, *(F.max_pool2d(y, k, 1, k // 2) for k in (5, 9, 13))], dim=1),
+            "pools of 5, 9, 13": lambda: torch.cat([y, *(pool(y) for pool in old.m)], dim=1),
             "three of 5, chained": lambda: chained_pools(y),
         },
         rounds=15,
@@ -568,7 +570,7 @@ with torch.no_grad():
 
 # %% [markdown]
 # Compare both shares with the block's share of the FLOPs at the end of section 4. FLOPs count multiplications and additions. Comparisons and moving
-# numbers through memory cost time and count as nothing. SPPF has a third of the comparisons, not none. This is why "the same FLOPs, but faster" is no
+# numbers through memory cost time and count as nothing. SPPF has 72 of 272 comparisons left, not none. This is why "the same FLOPs, but faster" is no
 # contradiction. On a GPU the shares may be others.
 #
 # ## 6 What it buys: the receptive field, computed and measured
@@ -630,7 +632,8 @@ promised = layer_rows(model, image_size=960)
 for number, pixels in seen.items():
     field = promised[number].outputs[0].receptive_field
     height, width = extent(pixels)
-    print(f"row {number} {promised[number].block:<5} computed {field} × {field}, measured {height} × {width} pixels")
+    name = promised[number].block
+    print(f"row {number} {name:<5} computed {field} × {field}, measured {height} × {width} pixels")
     assert height == width == field
 assert promised[9].outputs[0].receptive_field - promised[8].outputs[0].receptive_field == 6 * 2 * 32
 
@@ -679,11 +682,11 @@ print(f"the longest card {longest.max():.0f} pixels, half of the cards less than
 assert abs(with_pools.map50 - without_pools.map50) < 0.02
 
 # %% [markdown]
-# A small drop. With so few cards, others might show none, or twice as much. And it is not a fair trial: these weights were trained *with* pools. A
+# A small drop. With so few cards, other photos might show none, or one twice as large. And it is not a fair trial: these weights were trained *with* pools. A
 # fair one trains both networks, several times.
 #
 # One possible reason why the drop is small: at 256 pixels every card fits into the 266 pixels that a cell reads *before* the pools. At 640 pixels, with
-# objects of all sizes, pools have more to offer. On the 80 classes of the COCO photos the YOLOv4 paper reports that SPP raised YOLOv3's AP50 by
+# objects of all sizes, pools may have more to offer. On the 80 classes of the COCO photos the YOLOv4 paper reports that SPP raised YOLOv3's AP50 by
 # 2.7 points (0.027 of mAP50) at 608 pixels, for 0.5 % more computation. Whether a block is worth its cost depends on your images. Ask first how far
 # a cell sees without it.
 #

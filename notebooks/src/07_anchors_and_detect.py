@@ -58,7 +58,7 @@ from yolo_edu.model.detect import Detect, decode_box, encode_box, prior_logits
 figures.show(
     figures.network_map("head"),
     alt="The map of YOLOv5 with the head lit: a convolution on each of three levels, and Detect behind them",
-    dpi=64,
+    dpi=74,
 )
 
 # %% [markdown]
@@ -183,7 +183,7 @@ figures.show(
     figures.objectness_maps(batch.images[0], objectness),
     alt="A photo of four cards; the objectness of three grids: bright, framed cells on each card, dark elsewhere",
     photos=True,
-    dpi=74,
+    dpi=80,
 )
 for level, x in zip(levels, objectness, strict=True):
     print(f"{level}: {int((x > 0.5).sum())} of {x.numel()} cells above one half")
@@ -217,7 +217,7 @@ figures.show(
     figures.grids_on_photo(batch.images[0], boxes, model.strides, closer=2),
     alt="Four cards under grids of stride 8, 16, 32, the cells of their centers filled; the queen's enlarged",
     photos=True,
-    dpi=66,
+    dpi=80,
 )
 
 # %% [markdown]
@@ -255,7 +255,7 @@ figures.show(
     figures.anchors_on_photo([at_640, at_256], pixels),
     alt="Nine anchors to scale on a photo at 640 and at 256 pixels: the largest is wider than that of 256",
     photos=True,
-    dpi=68,
+    dpi=76,
 )
 
 # %% [markdown]
@@ -432,7 +432,7 @@ figures.show(
     figures.prediction_traces(batch.images[0], traces),
     alt="Three predictions for an ace, from P4 and P5: the cell, the range of its center, the anchor, the box",
     photos=True,
-    dpi=70,
+    dpi=80,
 )
 
 # %% [markdown]
@@ -456,7 +456,7 @@ sliders = widgets.decode_sliders(
 
 # %%
 def encode(box, anchor):
-    """box (..., 4) offset from the cell's corner, width, height; anchor (..., 2); all in cells → raw (..., 4)."""
+    """box (..., 4) offset from the cell's corner, width, height; anchor (..., 2): in cells → raw (..., 4)."""
     offset, factor = box[..., :2], box[..., 2:] / anchor
     return torch.cat([(offset + 0.5) / 2, factor.sqrt() / 2], dim=-1).logit()
 
@@ -540,8 +540,8 @@ tasks = sum(len(entry.image) for entry in entries) / len(some.images)
 objects = len(some.targets) / len(some.images)
 print(f"aquarium: {objects:.1f} objects a photo, {tasks:.0f} boxes that must say 'object'")
 print(f"a fresh network expects {sum(expected):.0f}")
-nothing = max(F.softplus(x[..., 4]).mean().item() for x in fresh)  # softplus = −ln(1 − σ): cross-entropy of "no"
-print(f"its loss where nothing is, on the worst level: {nothing:.4f}; a start at ½ pays ln 2 = {math.log(2):.4f}")
+nothing = max(F.softplus(x[..., 4]).mean().item() for x in fresh)  # softplus(t) = −ln(1 − σ(t))
+print(f"its loss where nothing is, on the worst level: {nothing:.4f}; from ½ on: ln 2 = {math.log(2):.4f}")
 assert nothing < math.log(2) / 30
 
 # %% [markdown]
@@ -558,7 +558,7 @@ assert nothing < math.log(2) / 30
 
 # %%
 def best_possible_recall(sizes, anchors, threshold=4.0):
-    """sizes (N, 2) of labels, anchors (A, 2), the same unit → share of labels that an anchor fits, 0 to 1, one number."""
+    """sizes (N, 2) of labels, anchors (A, 2), in one unit → share of labels that an anchor fits, 0 to 1."""
     # YOUR CODE instead of the next line
     raise NotImplementedError
 

@@ -20,7 +20,9 @@ WIDTH = 9  # image, anchor, row, column, class, then x, y, width, height in cell
 SHIFTS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))
 
 
-def table(targets: Tensor, rows: int, columns: int, anchors: Tensor, threshold: float, rule: Rule) -> list[Row]:
+def table(
+    targets: Tensor, rows: int, columns: int, anchors: Tensor, threshold: float = 4.0, rule: Rule = "r7"
+) -> list[Row]:
     """`assign` for one level as a list of rows of nine numbers: what the exercise asks for."""
     (level,) = assign(targets, [(rows, columns)], anchors[None], anchor_threshold=threshold, rule=rule)
     numbers = torch.stack([level.image, level.anchor, level.row, level.column, level.label], dim=1)
@@ -38,7 +40,7 @@ class _Way:
     swap_scale: bool = False  # x multiplied by rows
     round_cell: bool = False
     clamp: str = "r7"  # "never", "always" or "r7"
-    rule: str = ""  # one rule whatever was asked
+    rule: str = ""  # one rule of neighbors whatever was asked
     relative: str = "cell"  # what the box's center is measured from: "cell", "grid", "image", "center cell"
     size: str = "cells"  # or "image", or "anchors"
     test: str = "cells"  # sizes in the anchor test: or "image"
@@ -52,7 +54,7 @@ class _Way:
     def __call__(
         self, targets: Tensor, rows: int, columns: int, anchors: Tensor, threshold: float, rule: str
     ) -> list[list[float]]:
-        rule = self.rule or rule
+        asked, rule = rule, self.rule or rule
         found, seen = [], set()
         for direction, a, t in self._loops(len(anchors), len(targets)):
             (aw, ah), (image, label, cx, cy, w, h) = anchors[a].tolist(), targets[t].tolist()
@@ -66,7 +68,7 @@ class _Way:
                 continue
             cell = [v - s for v, s in zip((x, y), SHIFTS[direction], strict=True)]
             column, row = (round(v) if self.round_cell else int(v) for v in cell)
-            if self.clamp == "always" or (self.clamp == "r7" and rule == "r7"):
+            if self.clamp == "always" or (self.clamp == "r7" and asked == "r7"):
                 column, row = min(max(column, 0), columns - 1), min(max(row, 0), rows - 1)
             key = (image, a, row, column, t)
             if self.once and key in seen:
@@ -148,7 +150,8 @@ _WAYS = [
     (_Way(rule="r1"), "you follow the June 2020 border rule for both. In release 7.0 right and down are measured from "
      "the far side: columns − x."),
     (_Way(rule="r1", clamp="never"), "you follow the June 2020 rule for both: `rule` says which is asked for."),
-    (_Way(rule="r7"), "you follow release 7.0 for both: `rule` says which is asked for."),
+    (_Way(rule="r7", clamp="always"), "you follow release 7.0 for both: `rule` says which is asked for."),
+    (_Way(rule="r7"), "right and down are measured from the far side in release 7.0 only: look at `rule`."),
     (_Way(strict=False), "an anchor off by exactly the threshold must fail: use `<`."),
     (_Way(guard=False), "you forgot the border of the grid: in the first column there is no left neighbor."),
     (_Way(guard=False, clamp="always"), "you forgot the border of the grid, and the clamp hides it: no neighbor there, "
@@ -230,4 +233,5 @@ def _sorted(rows: Tensor) -> Tensor:
 def _words(targets: Tensor, rows: int, columns: int, anchors: Tensor, threshold: float, rule: str) -> str:
     shapes = ", ".join(f"{w:g} × {h:g}" for w, h in anchors.tolist())
     grid = f"{rows} rows × {columns} columns"
-    return f"{len(targets)} targets on {grid}, anchors {shapes}, threshold {threshold:g}, rule {rule!r}"
+    count = f"{len(targets)} target{'' if len(targets) == 1 else 's'}"
+    return f"{count} on {grid}, anchors {shapes}, threshold {threshold:g}, rule {rule!r}"

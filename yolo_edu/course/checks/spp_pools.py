@@ -131,7 +131,7 @@ def chained_pools(function: Function) -> Function:
         "5.3",
         function,
         lambda x, kernel=5, times=3: torch.cat(_chained(x, kernel, times), dim=1),
-        "chained pools as yolo_edu's SPPF has them",
+        "yolo_edu's chained pools",
         cases=cases,
         mistakes=mistakes,
         describe=lambda x, kernel, times: f"an input of shape {tuple(x.shape)}, kernel {kernel} and {times} pools",

@@ -57,7 +57,9 @@ def neighbor_rule(center: tuple[float, float] = (0.31, 0.62)) -> Figure:
         for column in range(3):
             offset = torch.tensor([1 + center[0] - column, 1 + center[1] - row])
             reached = encode_box(torch.cat([offset, torch.ones(2)]), torch.ones(2)).isfinite().all()
-            words = f"x {offset[0]:.2f}\ny {offset[1]:.2f}\n{'in reach' if reached else 'out of reach'}"
+            words = f"x {offset[0]:.2f}\ny {offset[1]:.2f}\n{'in reach' if reached else 'out of reach'}".replace(
+                "-", "−"
+            )
             style = {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85}}
             y = top + (row + (0.36 if (row, column) == (1, 1) and center[1] > 0.5 else 0.5)) * side
             x = left + (column + (0.62 if (row, column) == (1, 1) and center[0] < 0.5 else 0.5)) * side
@@ -106,7 +108,7 @@ def ratio_regions(
     if anchors is None:
         detect = Detect(1)
         anchors = detect.anchors * detect.stride[:, None, None]
-    figure, axes = plt.subplots(1, len(anchors), figsize=(11, 5.0), layout="constrained", sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, len(anchors), figsize=(11, 4.3), layout="constrained", sharex=True, sharey=True)
     for ax, (level, color), shapes in zip(axes, LEVEL_COLORS.items(), anchors, strict=True):
         _points(ax, sizes or {})
         for shape, line in zip(shapes, LINES, strict=False):
@@ -123,7 +125,7 @@ def ratio_regions(
         ax.spines[["top", "right"]].set_visible(False)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter("{x:g}")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1, frameon=False, fontsize=11)
+        ax.legend(loc="lower right", frameon=False, fontsize=11)
     axes[0].set_ylabel("height, pixels", fontsize=12)
     plt.close(figure)
     return figure

@@ -93,7 +93,7 @@ def box_frames(photo: Tensor, box: Tensor, size: int, level: int, anchor: Tensor
     for ax, (left, top) in ((axes[1, 0], (column, row)), (axes[1, 1], (0, 0))):
         style = {"facecolor": LEVEL_COLORS[name], "edgecolor": "black", "alpha": 0.6}
         ax.add_patch(Rectangle((left, top), 1, 1, **style))  # type: ignore[arg-type]
-    half_width, half_height = ((cells[2:] / 2 + 1).tolist()) if len(cells) else (1, 1)
+    half_width, half_height = (cells[2:] / 2 + 1).tolist()
     middle = relative[:2].tolist()
     axes[1, 1].set_xlim(middle[0] - half_width, middle[0] + half_width)
     axes[1, 1].set_ylim(middle[1] + half_height, middle[1] - half_height)
@@ -115,7 +115,7 @@ def box_frames(photo: Tensor, box: Tensor, size: int, level: int, anchor: Tensor
 
 
 def entry_cells(image: Tensor, target: Tensor, anchors: Tensor, *, rule: Rule = "r7") -> Figure:
-    """One object on the three grids: the chosen cells, lettered, and the anchors that fit.
+    """One object on the three grids: its chosen cells and the anchors that fit; each panel is a crop of its own.
 
     Args:
         image: (3, S, S), the network's input.
@@ -151,8 +151,11 @@ def entry_cells(image: Tensor, target: Tensor, anchors: Tensor, *, rule: Rule = 
             _outline(
                 ax, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), color, linestyle=LINES[a], linewidth=1.5, zorder=5
             )
-        _dot(ax, x, y) if not used else None
-        ax.set(xlim=(0, size), ylim=(size, 0))
+        reach = [box[2:].max().item() * 0.75, 2.3 * stride, *(shapes[used].flatten() * stride * 0.55).tolist()]
+        half = min(max(reach), size / 2)
+        middle = (min(max(v, half), size - half) for v in (x, y))
+        (left, right), (top, bottom) = ((v - half, v + half) for v in middle)
+        ax.set(xlim=(left, right), ylim=(bottom, top))
         ax.set_title(f"{name}: {len(used)} of {len(shapes)} anchors fit,\n{len(entries.row)} entries", fontsize=12)
     plt.close(figure)
     return figure

@@ -65,7 +65,8 @@ def windows_on_photo(photo: Tensor, model: Detector, *, cell: int = 9) -> Figure
         axes[1].axvline(step, color="white", linewidth=0.4, alpha=0.5)
         axes[1].axhline(step, color="white", linewidth=0.4, alpha=0.5)
     for kernel in kernels:
-        side = int(kernel) * stride
+        assert isinstance(kernel, int)
+        side = kernel * stride
         _box(axes[1], middle, side, side, f"{kernel} × {kernel} cells")
     plt.close(figure)
     return figure

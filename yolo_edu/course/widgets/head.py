@@ -45,11 +45,12 @@ def _picture(source: str, width: float, height: float, shapes: Sequence[str], al
 
 
 def _rectangle(x: float, y: float, w: float, h: float, color: str, *, dash: str = "", line: float = 2) -> str:
-    """A rectangle around the center x, y with a dark rim; the line's width does not grow with the picture."""
+    """A rectangle around the center x, y, rimmed in black (a black one in white); its line keeps its width."""
+    rim = "#fff" if color == "#000" else "#000"
     place = f'x="{x - w / 2:.2f}" y="{y - h / 2:.2f}" width="{w:.2f}" height="{h:.2f}" fill="none"'
     still = f'vector-effect="non-scaling-stroke" stroke-dasharray="{dash}"'
     return (
-        f'<rect {place} stroke="#000" stroke-opacity=".65" stroke-width="{line + 2}" {still}/>'
+        f'<rect {place} stroke="{rim}" stroke-opacity=".65" stroke-width="{line + 2}" {still}/>'
         f'<rect {place} stroke="{color}" stroke-width="{line}" {still}/>'
     )
 
@@ -192,10 +193,10 @@ def decode_sliders(
         shapes = [
             _grid(size, size, stride),
             cell,
-            _rectangle(mx, my, 2 * stride, 2 * stride, "#fff", dash="2 3"),
+            _rectangle(mx, my, 2 * stride, 2 * stride, "#000", dash="2 3"),
             _rectangle(mx, my, aw, ah, hex_color(3), dash="7 4"),
-            _rectangle(cx, cy, bw, bh, LEVEL_COLORS[level], line=3),
-            f'<circle cx="{cx:.2f}" cy="{cy:.2f}" r="{size / 70:.1f}" fill="{LEVEL_COLORS[level]}" stroke="#fff"/>',
+            _rectangle(cx, cy, bw, bh, hex_color(4), line=3),
+            f'<circle cx="{cx:.2f}" cy="{cy:.2f}" r="{size / 70:.1f}" fill="{hex_color(4)}" stroke="#fff"/>',
         ]
         s = raw.sigmoid().tolist()
         exponential = shape * raw[2:].exp()

@@ -1,0 +1,122 @@
+"""Figures of lesson 09 on photos: suppression step by step, and objects that overlap."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Normal, Stroke
+from torch import Tensor
+
+from yolo_edu.boxes import pairwise_iou
+from yolo_edu.course.figures.diagram import hex_color
+from yolo_edu.draw import show_image
+
+__all__ = ["overlapping_labels", "suppressed_by", "suppression_steps"]
+
+
+def suppressed_by(boxes: Tensor, scores: Tensor, threshold: float, labels: Tensor | None = None) -> Tensor:
+    """Greedy suppression that remembers who did it.
+
+    Args:
+        boxes: (N, 4) xyxy.
+        scores: (N,), best first.
+        threshold: a box goes when its IoU with a kept, better one is greater.
+        labels: (N,) classes, which are kept apart; None: all boxes compete.
+
+    Returns:
+        int64 (N,): the index of the kept box that removed this one; its own index: it was kept.
+    """
+    overlap = pairwise_iou(boxes, boxes)
+    if labels is not None:
+        overlap = overlap * (labels[:, None] == labels)
+    owner = torch.full((len(boxes),), -1)
+    for i in range(len(boxes)):
+        if owner[i] < 0:
+            owner[i] = i
+            gone = (overlap[i] > threshold) & (owner < 0)
+            owner[gone] = i
+    return owner
+
+
+def _frame(ax: Axes, box: Sequence[float], color: str, *, width: float, dash: object = "-") -> None:
+    x1, y1, x2, y2 = box
+    patch = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=width, linestyle=dash)
+    patch.set_path_effects([Stroke(linewidth=width + 1.4, foreground="black", alpha=0.6), Normal()])
+    ax.add_patch(patch)
+
+
+def suppression_steps(
+    image: Tensor, boxes: Tensor, scores: Tensor, labels: Tensor, names: Sequence[str], *, threshold: float = 0.45
+) -> Figure:
+    """All candidates, then a panel for every box that is kept, with the ones that go because of it, then the result.
+
+    Args:
+        image: (3, H, W).
+        boxes: (N, 4) xyxy in its pixels.
+        scores: (N,), best first.
+        labels: (N,) classes; boxes of different classes do not compete.
+        names: of the classes.
+        threshold: a box goes when its IoU with a kept, better one of its class is greater.
+    """
+    owner = suppressed_by(boxes, scores, threshold, labels)
+    kept = [i for i, o in enumerate(owner.tolist()) if i == o]
+    panels = len(kept) + 2
+    columns = 3
+    rows = -(-panels // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(10, 3.55 * rows), layout="constrained", squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax in axes.flat[:panels]:
+        show_image(ax, image)
+    colors = [hex_color(k) for k in labels.tolist()]
+    first, last = axes.flat[0], axes.flat[panels - 1]
+    for i in reversed(range(len(boxes))):
+        _frame(first, boxes[i].tolist(), colors[i], width=1)
+    first.set_title(f"{len(boxes)} candidates", fontsize=12)
+    for step, (ax, i) in enumerate(zip(axes.flat[1:], kept, strict=False), start=1):
+        gone = [j for j, o in enumerate(owner.tolist()) if o == i and j != i]
+        for j in gone:
+            _frame(ax, boxes[j].tolist(), "#f2f2f2", width=1, dash=(0, (3, 2)))
+        _frame(ax, boxes[i].tolist(), colors[i], width=3)
+        ax.set_title(f"step {step}: keep {names[int(labels[i])]} {scores[i]:.2f}, {len(gone)} go", fontsize=12)
+    for i in kept:
+        _frame(last, boxes[i].tolist(), colors[i], width=2.4)
+    last.set_title(f"{len(kept)} are left", fontsize=12)
+    plt.close(figure)
+    return figure
+
+
+def overlapping_labels(
+    image: Tensor, boxes: Tensor, labels: Tensor, names: Sequence[str], lost: Sequence[int], *, margin: float = 30
+) -> Figure:
+    """A photo's true boxes, those that suppression would lose dashed, and the place enlarged.
+
+    Args:
+        image: (3, H, W).
+        boxes: (N, 4) xyxy in its pixels.
+        labels: (N,) classes.
+        names: of the classes.
+        lost: indices of the boxes that go; at least one.
+        margin: pixels around the first of them in the second panel.
+    """
+    height, width = image.shape[1:]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.9), layout="constrained")
+    for ax in axes:
+        show_image(ax, image)
+        ax.set_axis_off()
+        for i, box in enumerate(boxes.tolist()):
+            if i in lost:
+                _frame(ax, box, hex_color(3), width=2.6, dash=(0, (4, 2)))
+            else:
+                _frame(ax, box, hex_color(1), width=1.4)
+    x1, y1, x2, y2 = boxes[lost[0]].tolist()
+    axes[1].set(
+        xlim=(max(x1 - margin, 0), min(x2 + margin, width)), ylim=(min(y2 + margin, height), max(y1 - margin, 0))
+    )
+    axes[0].set_title(f"{len(boxes)} true boxes", fontsize=12)
+    axes[1].set_title(f"dashed: the {names[int(labels[lost[0]])]} that would go", fontsize=12)
+    plt.close(figure)
+    return figure
