@@ -129,7 +129,7 @@ def entries_of(page: str) -> list[list[str]]:
 
 def test_the_microscope_shows_what_assign_says(shown: list[str]) -> None:
     square = torch.full((3, 256, 256), 90, dtype=torch.uint8)
-    explorer = widgets.assignment_explorer(square, [60, 107, 124, 177.2], ANCHORS, name="<ace>")
+    explorer = widgets.assignment_explorer(square, [61, 107, 123.4, 177.2], ANCHORS, name="<ace>")
     boxes, level, rule, view = *explorer.controls.values(), explorer.view
 
     for place, name, release in (
@@ -243,7 +243,8 @@ def test_double_precision_answers_the_batch_of_the_lesson_alike() -> None:
     cards = DetectionData(read_spec(sample_data()), "val", image_size=256, cache=False)
     batch = collate([cards[i] for i in range(26, 42)], 256)
     for rule in ("r1", "r7"):
-        ours, doubles = (assign(x, GRIDS, y, rule=rule) for x, y in ((batch.targets, CELLS), (batch.targets.double(), CELLS.double())))  # type: ignore[arg-type]  # fmt: skip
+        ours = assign(batch.targets, GRIDS, CELLS, rule=rule)  # type: ignore[arg-type]
+        doubles = assign(batch.targets.double(), GRIDS, CELLS.double(), rule=rule)  # type: ignore[arg-type]
         for a, b in zip(ours, doubles, strict=True):
             assert all(torch.equal(x, y) for x, y in zip(a[:5], b[:5], strict=True))
 
@@ -255,7 +256,7 @@ def test_numbers_of_the_prose() -> None:
     assert sum(len(level.row) for level in assign(batch.targets, GRIDS, CELLS)) > 800
     large = DetectionData(read_spec(sample_data()), "val", image_size=640, cache=False)[28]
     assert large.image.shape[1:] == (640, 480)
-    square, placed = letterbox(large.image, 256)
+    _, placed = letterbox(large.image, 256)
     left, top, right, bottom = placed.apply(large.boxes[0]).tolist()
     assert (round(right - left, 1), round(bottom - top, 1)) == (62.5, 70.1)
     assert (round((left + right) / 32, 2), round((top + bottom) / 32, 2)) == (5.79, 8.89)

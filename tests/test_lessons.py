@@ -19,6 +19,11 @@ TITLES = {  # the number of a lesson → its short name in links
     "07": "Anchors and Detect, the head",
     "08": "The whole network",
     "09": "Boxes, NMS, mAP",
+    "10": "Target assignment",
+    "11": "The loss",
+    "12": "Data and augmentation",
+    "13": "The training loop",
+    "14": "The bug clinic",
 }
 EVERY_LESSON = pytest.mark.parametrize("script", LESSONS, ids=lambda path: path.stem)
 

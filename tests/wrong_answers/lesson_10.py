@@ -64,7 +64,10 @@ CLAMPED = '                if rule == "r7":\n                    column'
 GUARDS = (
     " and columns - x > 1", " and rows - y > 1", " and x > 1", " and y > 1", " and x < columns - 1", " and y < rows - 1"
 )  # fmt: skip
-FAR = "[True, 0.5 < x % 1 and x > 1, 0.5 < y % 1 and y > 1, x % 1 < 0.5 and x + 1 < columns, y % 1 < 0.5 and y + 1 < rows]"
+FAR = (
+    "[True, 0.5 < x % 1 and x > 1, 0.5 < y % 1 and y > 1, "
+    "x % 1 < 0.5 and x < columns - 1, y % 1 < 0.5 and y < rows - 1]"
+)
 COMMON = "torch.minimum(sizes[None], anchors[:, None]).prod(-1)"
 UNION = f"(sizes.prod(-1)[None] + anchors.prod(-1)[:, None] - {COMMON})"
 

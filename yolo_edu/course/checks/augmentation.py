@@ -66,8 +66,8 @@ def letterbox_numbers(function: Callable[[int, int, int], Place]) -> Callable[[i
         ),
         Mistake(
             _placed(pad=lambda gap: round(gap / 2)),
-            "nearly: at a half, Python's round goes to the even neighbor, so the odd gray pixel is now on one side, now "
-            "on the other. Subtract 0.1 before you round.",
+            "nearly: at a half, Python's round goes to the even neighbor, so the odd gray pixel is now on one side, "
+            "now on the other. Subtract 0.1 before you round.",
         ),
         Mistake(
             _placed(pad=lambda gap: round(gap / 2 + 0.1)),
@@ -232,8 +232,8 @@ def keep_boxes(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     mistakes = [
         Mistake(
             ruled(kept=lambda new, old, zoom: new / old > 0.1),
-            "you compare areas before and after as they are. The warp itself changes areas: zoomed out to half the side, "
-            "a box that is wholly visible has a quarter of its area. Divide by `zoom` too.",
+            "you compare areas before and after as they are. The warp itself changes areas: zoomed out to half the "
+            "side, a box that is wholly visible has a quarter of its area. Divide by `zoom` too.",
         ),
         Mistake(
             ruled(kept=lambda new, old, zoom: new * zoom / old > 0.1),
@@ -253,20 +253,18 @@ def keep_boxes(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         ),
         Mistake(ruled(big=lambda w, h: w > 2), "you looked at the width only. The height must be over 2 pixels too."),
         Mistake(ruled(big=lambda w, h: h > 2), "you looked at the height only. The width must be over 2 pixels too."),
-        Mistake(
-            ruled(big=lambda w, h: (w >= 2) & (h >= 2)), "a side of exactly 2 pixels is too small: `>`, not `>=`."
-        ),
+        Mistake(ruled(big=lambda w, h: (w >= 2) & (h >= 2)), "a side of exactly 2 pixels is too small: `>`, not `>=`."),
         Mistake(
             ruled(thin=lambda w, h: torch.maximum(w / h, h / w) <= 100),
             "an aspect of exactly 100 is too much: `<`, not `<=`.",
         ),
         Mistake(
             ruled(thin=lambda w, h: w / h < 100),
-            "you stop boxes that are too wide, but not those that are too high: the aspect is longer side over shorter.",
+            "you stop boxes that are too wide, but not those that are too high: the aspect is longer over shorter side.",
         ),
         Mistake(
             ruled(thin=lambda w, h: h / w < 100),
-            "you stop boxes that are too high, but not those that are too wide: the aspect is longer side over shorter.",
+            "you stop boxes that are too high, but not those that are too wide: the aspect is longer over shorter side.",
         ),
         Mistake(ruled(thin=lambda w, h: w > 0), "the third rule is missing: longer side over shorter below 100."),
         Mistake(

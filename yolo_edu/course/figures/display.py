@@ -3,10 +3,14 @@
 import base64
 import html
 import io
+from typing import Literal
 
+import cv2
 import matplotlib.pyplot as plt
+import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image  # matplotlib brings it
 
 JPEG_QUALITY = 85
@@ -26,8 +30,28 @@ def html_image(figure: Figure, alt: str, *, photos: bool = False, dpi: int = 100
         drawing = Image.open(file).convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
         file = io.BytesIO()
         drawing.save(file, format="png", optimize=True)
-    source = f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
-    return f'<img alt="{html.escape(alt)}" src="{source}" style="max-width:100%">'
+    return img_tag(_url(kind, file.getvalue()), alt)
+
+
+def img_tag(source: str, alt: str, style: str = "max-width:100%") -> str:
+    """An HTML image with a description."""
+    return f'<img alt="{html.escape(alt)}" src="{source}" style="{style}">'
+
+
+def svg_image(svg: str, alt: str) -> str:
+    """SVG markup as an image: pages that take no SVG inside HTML still take this."""
+    return img_tag(_url("svg+xml", svg.encode()), alt)
+
+
+def pixels_url(pixels: NDArray[np.uint8], kind: Literal["jpeg", "png"] = "jpeg") -> str:
+    """(H, W, 3) uint8 RGB as an address that needs no file."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == "jpeg" else []
+    _, data = cv2.imencode(f".{kind}", np.ascontiguousarray(pixels[..., ::-1]), options)
+    return _url(kind, data.tobytes())
+
+
+def _url(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def show(figure: Figure, alt: str, *, photos: bool = False, dpi: int = 100) -> None:

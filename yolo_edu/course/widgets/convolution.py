@@ -1,8 +1,5 @@
 """Things to play with in lesson 01: an activation and its slope, the window that a unit reads."""
 
-import base64
-import html
-
 import cv2
 import ipywidgets
 import numpy as np
@@ -11,6 +8,7 @@ from torch import Tensor
 
 from yolo_edu.course.figures.convolution import ACTIVATIONS, slope, smooth_parts
 from yolo_edu.course.figures.diagram import DIM, FADED, INK, hex_color
+from yolo_edu.course.figures.display import img_tag, pixels_url, svg_image
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.receptive import Reach
 
@@ -125,8 +123,7 @@ def _svg(inside: str, alt: str) -> str:
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 280" width="720" height="280" '
         f'font-family="sans-serif" font-size="15"><rect width="720" height="280" fill="white"/>{inside}</svg>'
     )
-    source = base64.b64encode(drawing.encode()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{source}" style="max-width:100%">'
+    return svg_image(drawing, alt)
 
 
 def _signed(value: float, digits: int) -> str:
@@ -194,6 +191,4 @@ def _outline(picture: np.ndarray, rows: tuple[int, int], columns: tuple[int, int
 
 
 def _photo(picture: np.ndarray, alt: str) -> str:
-    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-    source = base64.b64encode(data.tobytes()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{source}" style="max-width:100%">'
+    return img_tag(pixels_url(picture), alt)

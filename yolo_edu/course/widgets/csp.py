@@ -1,8 +1,6 @@
 """Things to play with in lesson 03: how much of a dense stage goes round, and what that saves."""
 
-import base64
 import functools
-import html
 import itertools
 from typing import NamedTuple
 
@@ -13,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from yolo_edu.course.figures.csp_stages import widths
 from yolo_edu.course.figures.diagram import DIM, INK, PLAIN, WORK_COLORS
+from yolo_edu.course.figures.display import svg_image
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.model.dense import CSPDenseBlock, DenseBlock, Transition
 
@@ -102,7 +101,7 @@ def split_explorer(
         )
         parameters, flops, memory = (share for _, share, _ in shares)
         verdict = "more" if flops > 1 else "less"
-        picture = _image(_picture(channels, layers, growth, shares), alt)
+        picture = svg_image(_picture(channels, layers, growth, shares), alt)
         return (
             f"{picture}<p>With <b>{around}</b> of {c_in} channels going round, the stage has <b>{parameters:.2f}</b> "
             f"of the dense stage's parameters, does <b>{flops:.2f}</b> of its FLOPs and keeps <b>{memory:.2f}</b> of "
@@ -127,12 +126,6 @@ def split_explorer(
 def _share(name: str, mine: int, theirs: int, unit: float, digits: str, word: str) -> tuple[str, float, str]:
     """A cost's name, its ratio to the dense block's, and both in words."""
     return name, mine / theirs, f"{mine / unit:{digits}} of {theirs / unit:{digits}} {word}"
-
-
-def _image(svg: str, alt: str) -> str:
-    """As an image with a description: pages that take no SVG inside HTML still take this."""
-    source = base64.b64encode(svg.encode()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{source}" style="max-width:100%">'
 
 
 def _picture(channels: tuple[int, ...], layers: int, growth: int, shares: list[tuple[str, float, str]]) -> str:

@@ -1,7 +1,5 @@
 """Things to play with in lesson 04: the feature maps of a trained network, laid over the photo that made them."""
 
-import base64
-import html
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -15,13 +13,13 @@ from torch import Tensor
 from yolo_edu.course.activations import row_outputs
 from yolo_edu.course.figures.darknet import spotlight
 from yolo_edu.course.figures.darknet_probe import strongest_channels
+from yolo_edu.course.figures.display import img_tag, pixels_url
 from yolo_edu.course.figures.maps import COLORS
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.model import Detector
 
 __all__ = ["feature_map_explorer"]
 
-JPEG_QUALITY = 85
 GUTTER = 8  # white pixels between two pictures
 EDGE = ((0, 0), (0, GUTTER), (0, 0))  # where it stands: right of a picture (H, W, 3)
 WIDE = ipywidgets.Layout(width="380px")
@@ -111,6 +109,4 @@ _TABLE = (matplotlib.colormaps[COLORS](range(256))[:, :3] * 255).round().astype(
 
 def _image(pixels: NDArray[np.uint8], alt: str) -> str:
     """(H, W, 3) RGB as an HTML image that needs no file, the last gutter left out."""
-    _, data = cv2.imencode(".jpg", pixels[:, :-GUTTER, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    source = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
-    return f'<img alt="{html.escape(alt)}" src="{source}" style="max-width:100%;margin:0">'
+    return img_tag(pixels_url(pixels[:, :-GUTTER]), alt, "max-width:100%;margin:0")

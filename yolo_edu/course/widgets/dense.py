@@ -1,7 +1,5 @@
 """Things to play with in lesson 02: how wide a dense block grows, and what that costs."""
 
-import base64
-import html
 import itertools
 import math
 from functools import lru_cache
@@ -14,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from yolo_edu.course.figures.dense import age_color
 from yolo_edu.course.figures.diagram import DIM, INK
+from yolo_edu.course.figures.display import svg_image
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.model.dense import DenseLayer
 
@@ -88,7 +87,7 @@ def growth_explorer(*, c_in: int = 64, side: int = 56, layers: int = 6, growth: 
         without = "without" if bottleneck else "with"
         area = f"2 · {sum(reads):,}" + (f" + {layers} · {8 * growth}" if bottleneck else "")
         return (
-            _image(_staircase(c_in, layers, growth), alt)
+            svg_image(_staircase(c_in, layers, growth), alt)
             + f"<p><b>{out}</b> channels leave the block. <b>{cost.parameters:,}</b> parameters, "
             f"<b>{cost.flops * positions / 1e6:,.0f}</b> MFLOPs on a {side} × {side} map "
             f"({without} the bottleneck: {other.parameters:,} and {other.flops * positions / 1e6:,.0f}).<br>"
@@ -106,12 +105,6 @@ def growth_explorer(*, c_in: int = 64, side: int = 56, layers: int = 6, growth: 
         "bottleneck": ipywidgets.Checkbox(value=True, description="1×1 bottleneck before each 3×3", indent=False),
     }
     return explore(controls, page)
-
-
-def _image(svg: str, alt: str) -> str:
-    """As an image with a description: pages that take no SVG inside HTML still take this."""
-    source = base64.b64encode(svg.encode()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{source}" style="max-width:100%">'
 
 
 def _staircase(c_in: int, layers: int, growth: int) -> str:

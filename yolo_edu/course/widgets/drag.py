@@ -1,20 +1,18 @@
 """Boxes that are dragged over a picture, with mouse, finger or keyboard."""
 
-import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
 
 import anywidget
-import cv2
 import traitlets
 from torch import Tensor
 
 from yolo_edu.course.figures.diagram import hex_color
+from yolo_edu.course.figures.display import pixels_url
 
 __all__ = ["BoxCanvas"]
 
-JPEG_QUALITY = 88
 Box = Sequence[float]
 
 
@@ -67,7 +65,7 @@ class BoxCanvas(anywidget.AnyWidget):
             height=float(size[1]),
             names=list(names),
             colors=list(colors) if colors else [hex_color(k) for k in (4, 5, 2, 0)][: len(value)],
-            picture=_data_url(image) if image is not None else "",
+            picture=pixels_url(image.permute(1, 2, 0).numpy()) if image is not None else "",
             overlay=overlay,
             shown=shown,
             step=step,
@@ -97,9 +95,3 @@ class BoxCanvas(anywidget.AnyWidget):
             f'aria-label="{html.escape(f"{self.label}: {words}")}" '
             f'style="width:100%;max-width:{self.shown}px;background:#eee">{"".join(parts)}</svg>'
         )
-
-
-def _data_url(image: Tensor) -> str:
-    pixels = image.permute(1, 2, 0).contiguous().numpy()[..., ::-1]
-    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"

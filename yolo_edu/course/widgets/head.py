@@ -1,36 +1,26 @@
 """Things to play with in lesson 07: anchors on photos, and the box formula on a photo."""
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
 
-import cv2
 import ipywidgets
 import torch
 from torch import Tensor
 
 from yolo_edu.anchors import closeness
 from yolo_edu.course.figures.diagram import LEVEL_COLORS, WORK_COLORS, hex_color
+from yolo_edu.course.figures.display import pixels_url
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.data import Sample
 from yolo_edu.model.detect import STRIDES, decode_box
 
 __all__ = ["anchor_explorer", "decode_sliders"]
 
-JPEG_QUALITY = 80
 LONG_SIDE = 480  # CSS pixels of a photo on the page
 WIDE = {"description_width": "initial"}
 
 
 # --- drawing: SVG over a JPEG, a millisecond instead of a matplotlib figure's hundred --------------------
-
-
-def _jpeg(image: Tensor) -> str:
-    """uint8 (3, H, W) RGB as a data address."""
-    _, data = cv2.imencode(
-        ".jpg", image.permute(1, 2, 0).numpy()[..., ::-1].copy(), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
 def _picture(source: str, width: float, height: float, shapes: Sequence[str], alt: str) -> str:
@@ -104,7 +94,7 @@ def anchor_explorer(
     Returns:
         The controls "photo", "size" and "anchor" (level, number), already shown.
     """
-    sources = {name: _jpeg(sample.image) for name, sample in photos.items()}
+    sources = {name: pixels_url(sample.image.permute(1, 2, 0).numpy()) for name, sample in photos.items()}
 
     def page(photo: str, size: int, anchor: tuple[int, int]) -> str:
         sample, (index, number) = photos[photo], anchor
@@ -174,7 +164,7 @@ def decode_sliders(
     Returns:
         The controls "anchor", "column", "row", "x", "y", "w", "h", already shown.
     """
-    source, size = _jpeg(image), image.shape[-1]
+    source, size = pixels_url(image.permute(1, 2, 0).numpy()), image.shape[-1]
 
     def page(anchor: tuple[int, int], column: int, row: int, x: float, y: float, w: float, h: float) -> str:
         index, number = anchor

@@ -1,7 +1,5 @@
 """Things to play with in lesson 08: a ledger of parameters, work and file size for every size of both releases."""
 
-import base64
-import html
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo_edu.course.figures.diagram import DIM, INK, hex_color
+from yolo_edu.course.figures.display import svg_image
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.model import RELEASES, SIZES
 from yolo_edu.model.blocks import Conv
@@ -210,6 +209,5 @@ def _bars(lines: Mapping[str, Sequence[LedgerLine]], chosen: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + 2 * (width + gap)}" height="{26 + 5 * pitch}" '
         f'font-family="sans-serif" font-size="13">{"".join(shapes)}</svg>'
     )
-    source = base64.b64encode(svg.encode()).decode()
-    alt = html.escape(f"Bars of the five sizes, {chosen} chosen, cut into backbone, neck and head: " + ", ".join(words))
-    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{source}" style="max-width:100%">'
+    alt = f"Bars of the five sizes, {chosen} chosen, cut into backbone, neck and head: " + ", ".join(words)
+    return svg_image(svg, alt)

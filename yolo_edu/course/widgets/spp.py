@@ -1,8 +1,5 @@
 """Things to play with in lesson 05: what a max-pool of any width and stride does to a map."""
 
-import base64
-import html
-
 import cv2
 import ipywidgets
 import matplotlib
@@ -12,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from yolo_edu.caption import class_color
+from yolo_edu.course.figures.display import img_tag, pixels_url
 from yolo_edu.course.figures.maps import COLORS
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.receptive import Reach
@@ -112,6 +110,5 @@ def _picture(
     opposite = round((right + 1) * scale) - 2, round((bottom + 1) * scale) - 2
     cv2.rectangle(pixels, corner, opposite, (255, 255, 255), 4)
     cv2.rectangle(pixels, corner, opposite, class_color(5), 2)
-    _, data = cv2.imencode(".png", pixels[..., ::-1])
-    source = f"data:image/png;base64,{base64.b64encode(data.tobytes()).decode()}"
-    return f'<div>{title}<br><img alt="{html.escape(alt)}" src="{source}" style="max-width:100%;margin:0"></div>'
+    image = img_tag(pixels_url(pixels, "png"), alt, "max-width:100%;margin:0")
+    return f"<div>{title}<br>{image}</div>"

@@ -1,15 +1,13 @@
 """Things to play with in lesson 00: a confidence threshold on live detections."""
 
-import base64
-import html
 from collections.abc import Sequence
 
-import cv2
 import ipywidgets
 import numpy as np
 import torch
 from torch import Tensor
 
+from yolo_edu.course.figures.display import img_tag, pixels_url
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.data import Sample
 from yolo_edu.draw import annotate
@@ -17,8 +15,6 @@ from yolo_edu.metrics import match
 from yolo_edu.nms import Detections
 
 __all__ = ["above", "confidence_explorer"]
-
-JPEG_QUALITY = 88
 
 
 def above(detections: Detections, threshold: float) -> Detections:
@@ -91,6 +87,4 @@ def _words(found: Detections, names: Sequence[str]) -> str:
 
 def _picture(pixels: np.ndarray, alt: str) -> str:
     """(H, W, 3) uint8 RGB as an HTML image that needs no file."""
-    _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    source = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
-    return f'<img alt="{html.escape(alt)}" src="{source}" style="max-width:100%;margin:0">'
+    return img_tag(pixels_url(pixels), alt, "max-width:100%;margin:0")
