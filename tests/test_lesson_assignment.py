@@ -111,6 +111,16 @@ def test_the_microscope_draws_cells_and_anchors() -> None:
     plt.close("all")
 
 
+def test_a_shared_cell_with_the_boxes_that_claim_it() -> None:
+    targets = torch.stack([target(100, 96, 40, 60), target(140, 96, 30, 60)])
+    figure = figures.shared_cell(torch.zeros(3, 256, 256), targets, ["jack", "queen"], 32, (3, 2))
+    (ax,) = figure.axes
+    assert [p.get_bbox().bounds for p in ax.patches if p.get_fill()] == [(64, 96, 32, 32)]
+    assert [p.get_bbox().bounds for p in ax.patches if not p.get_fill()] == [(80, 66, 40, 60), (125, 66, 30, 60)]
+    assert [text.get_text() for text in ax.texts] == ["jack", "queen"]
+    plt.close(figure)
+
+
 # --- the widget -----------------------------------------------------------------------------------------
 
 
@@ -142,7 +152,9 @@ def test_the_microscope_shows_what_assign_says(shown: list[str]) -> None:
         boxes.value, level.value, rule.value = [place], name, release
         x1, y1, x2, y2 = place
         wanted = assign(target((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)[None], GRIDS, CELLS, rule=rule.value)
-        assert f"{sum(len(one.row) for one in wanted)} of 4,032 boxes" in view.value
+        slots = sum(torch.stack(one[1:4]).unique(dim=1).shape[1] for one in wanted)
+        assert f"<b>{slots} of 4,032 slots</b>" in view.value
+        assert f"(entries: {', '.join(f'P{k} {len(one.row)}' for k, one in enumerate(wanted, start=3))})" in view.value
         rows = [
             [known, *(str(int(v[e])) for v in (one.anchor, one.row, one.column))]
             for known, one in zip(("P3", "P4", "P5"), wanted, strict=True)
@@ -254,8 +266,8 @@ def test_numbers_of_the_prose() -> None:
     batch = collate([cards[i] for i in range(26, 42)], 256)
     assert len(batch.targets) == 44
     assert sum(len(level.row) for level in assign(batch.targets, GRIDS, CELLS)) > 800
-    large = DetectionData(read_spec(sample_data()), "val", image_size=640, cache=False)[28]
-    assert large.image.shape[1:] == (640, 480)
+    large = DetectionData(read_spec(sample_data()), "val", image_size=416, cache=False)[28]
+    assert large.image.shape[1:] == (416, 312)
     _, placed = letterbox(large.image, 256)
     left, top, right, bottom = placed.apply(large.boxes[0]).tolist()
     assert (round(right - left, 1), round(bottom - top, 1)) == (62.5, 70.1)

@@ -20,6 +20,8 @@ from yolo_edu.checkpoint import load_checkpoint
 from yolo_edu.course import figures, widgets
 from yolo_edu.course.figures.neck_pan import counted_ways
 from yolo_edu.course.widgets import frame
+from yolo_edu.course.widgets.neck import _window
+from yolo_edu.course.widgets.neck_map import _beside
 from yolo_edu.data import DetectionData, read_spec
 from yolo_edu.model import Detector, YOLOv5, YOLOv5v6
 from yolo_edu.model.pyramid import FPN
@@ -183,7 +185,7 @@ def test_pan_figure_counts_the_trunk_it_is_given() -> None:
     text = words(figures.pan_ways(resnet50))
     assert "up to 41 convolutions from C2 to P5, 51 from the image" in text
     assert "ResNet-50" in text
-    assert "8 convolutions from C2 to N5" in text
+    assert "8 convolutions from C2 to N5, 18 from the image" in text
 
 
 def test_neck_figure_reads_its_model() -> None:
@@ -262,16 +264,19 @@ def test_level_explorer_counts_what_it_shows(shown: list[str]) -> None:
         torch.full((3, 100, 100), 120, dtype=torch.uint8), found, torch.tensor([4, 5, 3]), kept, ["ace", "ten"]
     )
     controls, view = explorer.controls, explorer.view
-    assert "Before suppression: P3 <b>1</b>, P4 <b>1</b>, P5 <b>1</b>. Names: ace, ten." in view.value
+    assert (
+        "Before suppression, boxes: grid 8: <b>1</b>, grid 16: <b>1</b>, grid 32: <b>1</b>. Names: ace, ten."
+        in view.value
+    )
     before = view.value
     controls["after"].value = True
-    assert "After suppression: P3 <b>1</b>, P4 <b>1</b>, P5 <b>0</b>." in view.value
+    assert "After suppression, boxes: grid 8: <b>1</b>, grid 16: <b>1</b>, grid 32: <b>0</b>." in view.value
     assert view.value.split('"')[3] != before.split('"')[3]  # another picture
     controls["level"].value = 5
-    assert "P3 <b>0</b>, P4 <b>0</b>, P5 <b>0</b>. Names: none." in view.value
+    assert "grid 8: <b>0</b>, grid 16: <b>0</b>, grid 32: <b>0</b>. Names: none." in view.value
     controls["after"].value = False
-    assert "P5 <b>1</b>. Names: ace." in view.value
-    assert 'alt="A photo with boxes. Before suppression' in view.value
+    assert "grid 32: <b>1</b>. Names: ace." in view.value
+    assert 'alt="The photo around its objects, boxes in one color a grid. Before suppression' in view.value
 
 
 # --- what the text says ---------------------------------------------------------------------------------
@@ -297,3 +302,23 @@ def test_no_size_has_a_hundred_convolutions_between_p3_and_n5(release: type[Dete
     way = graph.way(4, figures.level_rows(graph.rows)["N5"], most=True)
     assert way is not None
     assert way.convolutions < 100
+
+
+def test_wires_beside_each_other_end_at_their_cells() -> None:
+    assert _beside([(5, 0), (5, 9)], 4) == [(9, 0), (9, 9)]
+    assert _beside([(0, 3), (8, 3)], -4) == [(0, -1), (8, -1)]
+    assert _beside([(0, 0), (6, 0), (6, 9), (8, 9)], 4) == [(0, 4), (10, 4), (10, 13), (8, 13)]
+
+
+def test_window_holds_all_boxes_and_stays_in_the_photo() -> None:
+    assert _window(torch.empty(0, 4), (90, 120)) == (0, 0, 90)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        corners = torch.rand(3, 2, generator=generator) * 60
+        boxes = torch.cat([corners, corners + torch.rand(3, 2, generator=generator) * 30], dim=1)
+        x, y, side = _window(boxes, (90, 120))
+        assert min(x, y) >= 0
+        assert x + side <= 120
+        assert y + side <= 90
+        assert (boxes[:, :2].amin(0) >= torch.tensor([x, y]) - 1).all()
+        assert (boxes[:, 2:].amax(0) <= torch.tensor([x, y]) + side + 1).all()

@@ -171,7 +171,7 @@ def flip_boxes(function: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor,
         "yolo_edu's own mirror",
         cases=cases,
         mistakes=mistakes,
-        describe=lambda boxes, width: f"{len(boxes)} boxes in an image {width} pixels wide",
+        describe=lambda boxes, width: f"{len(boxes)} box{'es'[: 2 * (len(boxes) != 1)]} in an image {width} pixels wide",
         gradient=True,
     )
 
@@ -260,11 +260,11 @@ def keep_boxes(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         ),
         Mistake(
             ruled(thin=lambda w, h: w / h < 100),
-            "you stop boxes that are too wide, but not those that are too high: the aspect is longer over shorter side.",
+            "you stop boxes that are too wide, but not those that are too high: divide the longer side by the shorter.",
         ),
         Mistake(
             ruled(thin=lambda w, h: h / w < 100),
-            "you stop boxes that are too high, but not those that are too wide: the aspect is longer over shorter side.",
+            "you stop boxes that are too high, but not those that are too wide: divide the longer side by the shorter.",
         ),
         Mistake(ruled(thin=lambda w, h: w > 0), "the third rule is missing: longer side over shorter below 100."),
         Mistake(

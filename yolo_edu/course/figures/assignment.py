@@ -10,11 +10,11 @@ from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
 from yolo_edu.assign import chosen_cells, fitting_anchors
-from yolo_edu.course.figures.assignment_photos import box_frames, entry_cells, lit_cells
+from yolo_edu.course.figures.assignment_photos import box_frames, entry_cells, lit_cells, shared_cell
 from yolo_edu.course.figures.diagram import DIM, INK, LEVEL_COLORS, PLAIN, WORK_COLORS, canvas, hex_color, label
 from yolo_edu.model.detect import Detect, encode_box
 
-__all__ = ["box_frames", "entry_cells", "lit_cells", "neighbor_rule", "ratio_regions"]
+__all__ = ["box_frames", "entry_cells", "lit_cells", "neighbor_rule", "ratio_regions", "shared_cell"]
 
 NEIGHBORS = {"left": (-1, 0), "up": (0, -1), "right": (1, 0), "down": (0, 1)}  # column, row beside the center cell
 LINES = ("-", (0, (5, 2)), (0, (1.2, 1.2)))  # the three anchors of a level

@@ -18,7 +18,7 @@ from yolo_edu.data import letterbox
 from yolo_edu.draw import draw_grid, show_image
 from yolo_edu.model.detect import STRIDES, encode_box
 
-__all__ = ["box_frames", "entry_cells", "lit_cells"]
+__all__ = ["box_frames", "entry_cells", "lit_cells", "shared_cell"]
 
 LETTERS = {(0, 0): "C", (0, -1): "L", (-1, 0): "U", (0, 1): "R", (1, 0): "D"}  # row, column beside the center cell
 LINES = ("-", (0, (5, 2)), (0, (1.2, 1.2)))  # the three anchors of a level
@@ -153,9 +153,41 @@ def entry_cells(image: Tensor, target: Tensor, anchors: Tensor, *, rule: Rule = 
             )
         reach = [box[2:].max().item() * 0.75, 2.3 * stride, *(shapes[used].flatten() * stride * 0.55).tolist()]
         half = min(max(reach), size / 2)
-        middle = (min(max(v, half), size - half) for v in (x, y))
-        (left, right), (top, bottom) = ((v - half, v + half) for v in middle)
+        shown = [min(max(v, half), size - half) for v in (x, y)]  # the crop's middle; it stays inside the square
+        (left, right), (top, bottom) = ((v - half, v + half) for v in shown)
         ax.set(xlim=(left, right), ylim=(bottom, top))
         ax.set_title(f"{name}: {len(used)} of {len(shapes)} anchors fit,\n{len(entries.row)} entries", fontsize=12)
+    plt.close(figure)
+    return figure
+
+
+def shared_cell(image: Tensor, targets: Tensor, names: Sequence[str], stride: int, cell: tuple[int, int]) -> Figure:
+    """Objects that claim one cell of one level: their boxes and centers, the grid, the cell filled.
+
+    Args:
+        image: (3, S, S), the network's input.
+        targets: (N, 6), the boxes normalized.
+        names: one an object.
+        stride: of the level, pixels.
+        cell: row, column.
+    """
+    size = image.shape[-1]
+    figure, ax = plt.subplots(figsize=(5.4, 3.3), layout="constrained")
+    show_image(ax, image)
+    draw_grid(ax, size, size, stride)
+    corner = cell[1] * stride, cell[0] * stride
+    ax.add_patch(
+        Rectangle(corner, stride, stride, facecolor=WORK_COLORS["marked"], edgecolor="black", alpha=0.6, zorder=3)
+    )
+    boxes = scale_boxes(targets[:, 2:], size, size)
+    for number, (name, box) in enumerate(zip(names, boxes, strict=True)):
+        color, line = (hex_color(3), hex_color(1))[number % 2], LINES[number % 2]
+        x1, y1, x2, y2 = cxcywh_to_xyxy(box).tolist()
+        _outline(ax, (x1, y1, x2, y2), color, linestyle=line, zorder=4)
+        ax.plot(*box[:2].tolist(), marker="os"[number % 2], markersize=7, color=color, markeredgecolor=INK, zorder=6)
+        words = ax.text((x1 + x2) / 2, y1 - 4, name, ha="center", fontsize=12, color="white", weight="bold", zorder=7)
+        words.set_path_effects([Stroke(linewidth=2.2, foreground="black"), Normal()])
+    highest, lowest = (boxes[:, 1] - boxes[:, 3]).min().item(), (boxes[:, 1] + boxes[:, 3]).max().item()
+    ax.set(xlim=(0, size), ylim=(min(size, lowest), max(0, highest)))
     plt.close(figure)
     return figure

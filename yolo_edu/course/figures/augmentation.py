@@ -167,8 +167,8 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
     "L12_mosaic": (
         mosaic_layout,
         "Left: a canvas of 512 pixels, four photos around a center that lies in the dotted middle square; two are cut "
-        "at the border, the rest is gray. Right: frames around the middle: scale 0.5 takes the whole canvas, scale 1 the "
-        "middle half, scale 1.5 less.",
+        "at the border, the rest is gray. Right: frames around the middle: scale 0.5 takes the whole canvas, scale 1 "
+        "the middle half, scale 1.5 less.",
     ),
     "L12_dropblock": (
         freebie_masks,

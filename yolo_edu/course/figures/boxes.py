@@ -80,7 +80,7 @@ def iou_family(pairs: Sequence[tuple[Box, Box]] = PAIRS) -> Figure:
         _center_panel(pens[2], guess, target)
         _shape_panel(pens[3], guess, target)
         for column, text in enumerate(_family_words(torch.tensor(guess), torch.tensor(target))):
-            label(ax, 1.55 + 2.97 * column, 1.08 + 3.45 * row + 2.92, text)
+            label(ax, 1.55 + 2.97 * column, 1.08 + 3.45 * row + 2.97, text)
     return figure
 
 
@@ -120,7 +120,7 @@ def _iou_panel(pen: _Pen, guess: Box, target: Box) -> None:
         pen.box((x1, y1, x2, y2), facecolor=WORK_COLORS["pool"], edgecolor="none", fill=True)
     pen.pair(guess, target)
     label(pen.ax, pen.at(*guess[:2])[0], pen.at(*guess[:2])[1] - 0.14, "guess", ha="left", fontsize=12)
-    label(pen.ax, pen.at(*target[2:])[0], pen.at(*target[2:])[1] + 0.17, "target", ha="right", fontsize=12)
+    label(pen.ax, pen.at(*target[2:])[0], pen.at(*target[2:])[1] + 0.14, "target", ha="right", fontsize=12)
 
 
 def _hull_panel(pen: _Pen, guess: Box, target: Box) -> None:

@@ -90,9 +90,11 @@ def suppression_steps(
 
 
 def overlapping_labels(
-    image: Tensor, boxes: Tensor, labels: Tensor, names: Sequence[str], lost: Sequence[int], *, margin: float = 30
+    image: Tensor, boxes: Tensor, labels: Tensor, names: Sequence[str], lost: Sequence[int], *, margin: float = 25
 ) -> Figure:
-    """A photo's true boxes, those that suppression would lose dashed, and the place enlarged.
+    """A photo's true boxes, and the place where suppression would lose one, enlarged.
+
+    Dashed: the boxes that go. Thick: the box of the same class that overlaps the first of them most.
 
     Args:
         image: (3, H, W).
@@ -100,9 +102,12 @@ def overlapping_labels(
         labels: (N,) classes.
         names: of the classes.
         lost: indices of the boxes that go; at least one.
-        margin: pixels around the first of them in the second panel.
+        margin: pixels around the first of them and its rival in the second panel.
     """
     height, width = image.shape[1:]
+    overlap = pairwise_iou(boxes[lost[:1]], boxes)[0] * (labels == labels[lost[0]])
+    overlap[list(lost)] = 0
+    rival = int(overlap.argmax())
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.9), layout="constrained")
     for ax in axes:
         show_image(ax, image)
@@ -111,12 +116,15 @@ def overlapping_labels(
             if i in lost:
                 _frame(ax, box, hex_color(3), width=2.6, dash=(0, (4, 2)))
             else:
-                _frame(ax, box, hex_color(1), width=1.4)
-    x1, y1, x2, y2 = boxes[lost[0]].tolist()
+                _frame(ax, box, hex_color(1), width=2.8 if i == rival else 1)
+    place = boxes[[lost[0], rival]]
+    (x1, y1), (x2, y2) = place[:, :2].amin(dim=0).tolist(), place[:, 2:].amax(dim=0).tolist()
     axes[1].set(
         xlim=(max(x1 - margin, 0), min(x2 + margin, width)), ylim=(min(y2 + margin, height), max(y1 - margin, 0))
     )
     axes[0].set_title(f"{len(boxes)} true boxes", fontsize=12)
-    axes[1].set_title(f"dashed: the {names[int(labels[lost[0]])]} that would go", fontsize=12)
+    axes[1].set_title(
+        f"the dashed {names[int(labels[lost[0]])]} would go: IoU {overlap[rival]:.2f} with the thick one", fontsize=12
+    )
     plt.close(figure)
     return figure

@@ -198,22 +198,22 @@ def level_weights(
     predictions = [images * detect.anchors_per_cell * rows * columns for rows, columns in grids]
     plain = [1e6 / count for count in predictions]
     balanced = [share * factor for share, factor in zip(plain, settings.balance, strict=True)]
-    panels = (
-        ("predictions", predictions, "{:,.0f}"),
-        ("entries", [len(level.image) for level in entries], "{:,.0f}"),
-        ("weight of one,\nplain mean", plain, "{:,.0f}"),
-        (f"weight × {', '.join(f'{b:g}' for b in settings.balance)}", balanced, "{:,.0f}"),
+    panels: tuple[tuple[str, Sequence[float]], ...] = (
+        ("predictions", predictions),
+        ("entries", [len(level.image) for level in entries]),
+        ("weight of one,\nplain mean", plain),
+        (f"weight × {', '.join(f'{b:g}' for b in settings.balance)}", balanced),
     )
     figure, axes = plt.subplots(1, 4, figsize=(11, 3.6), layout="constrained")
-    for ax, (title, values, form) in zip(axes, panels, strict=True):
+    for ax, (title, values) in zip(axes, panels, strict=True):
         bars = ax.bar(list(LEVEL_COLORS), values, color=list(LEVEL_COLORS.values()), edgecolor=INK, linewidth=0.8)
-        ax.bar_label(bars, [form.format(value) for value in values], padding=2, fontsize=12)
+        ax.bar_label(bars, [f"{value:,.0f}" for value in values], padding=2, fontsize=12)
         ax.set_title(title, fontsize=13)
         ax.set_yticks([])
         ax.set_ylim(0, 1.18 * max(values))
         ax.tick_params(labelsize=12, length=0)
         ax.spines[["top", "right", "left"]].set_visible(False)
-    top = max(*plain, *balanced)
+    top = max(plain + balanced)
     for ax in axes[2:]:  # one scale: their bars are to be compared
         ax.set_ylim(0, 1.18 * top)
         ax.set_xlabel("millionths of the term", fontsize=12)

@@ -42,7 +42,12 @@ def counted_ways(trunk: nn.Module) -> dict[str, tuple[int, int]]:
         fpn, pan = FPN([x.shape[1] for x in maps]), PAN(levels=len(maps))
     top = fpn(maps)[-1]
     only_c2 = pan(fpn([maps[0], *(x.detach() for x in maps[1:])]))[-1]
-    ends = {"long": (maps[0], top), "short": (maps[0], only_c2), "long, image": (image, top)}
+    ends = {
+        "long": (maps[0], top),
+        "short": (maps[0], only_c2),
+        "long, image": (image, top),
+        "short, image": (image, only_c2),
+    }
     return {name: ways for name, (a, b) in ends.items() if (ways := convolutions_between(a, b))}
 
 
@@ -81,7 +86,8 @@ def pan_ways(make: Callable[[], nn.Module] = resnet101) -> Figure:
     words = [
         (long, LONG, "--", f"long way, dashed: up to {ways['long'][1]} convolutions from C2 to P5, "
                            f"{ways['long, image'][1]} from the image"),
-        (short, SHORT, "-", f"short way, solid: {ways['short'][1]} convolutions from C2 to N5"),
+        (short, SHORT, "-", f"short way, solid: {ways['short'][1]} convolutions from C2 to N5, "
+                            f"{ways['short, image'][1]} from the image"),
     ]  # fmt: skip
     for (points, color, dash, text), y in zip(words, (6.12, 6.46), strict=True):
         ax.plot(*zip(*points, strict=True), color=color, linestyle=dash, linewidth=3.2, zorder=5)

@@ -17,6 +17,7 @@ from yolo_edu.model.detect import STRIDES
 
 __all__ = ["assignment_explorer"]
 
+TABLE = '<table style="border-collapse:separate;border-spacing:10px 0">'  # JupyterLab leaves no room between cells
 RELEASES = {"r7": "release 7.0", "r1": "the June 2020 release"}
 LEVELS = list(LEVEL_COLORS)
 
@@ -40,7 +41,7 @@ def assignment_explorer(
     size = image.shape[-1]
     cells = anchors / torch.tensor(STRIDES)[:, None, None]
     grids = [(size // s, size // s) for s in STRIDES]
-    boxes_of_all = sum(anchors.shape[1] * rows * columns for rows, columns in grids)
+    slots_of_all = sum(anchors.shape[1] * rows * columns for rows, columns in grids)
 
     def page(boxes: list[list[float]], level: str, rule: Rule) -> str:
         pixels = xyxy_to_cxcywh(torch.tensor(boxes[0]))
@@ -52,8 +53,8 @@ def assignment_explorer(
         dot = f'<circle cx="{x:g}" cy="{y:g}" r="2" fill="{WORK_COLORS["marked"]}" stroke="#fff" stroke-width=".7"/>'
         canvas.overlay = "".join([*cells_drawn, dot])
         counts = ", ".join(f"{known} {len(one.row)}" for known, one in zip(LEVELS, entries, strict=True))
-        total = sum(len(one.row) for one in entries)
-        head = f"<b>{total} of {boxes_of_all:,} boxes</b> must predict this {html.escape(name)} ({counts} entries)"
+        slots = sum(len({*zip(*(v.tolist() for v in one[1:4]), strict=True)}) for one in entries)  # anchor, row, column
+        head = f"<b>{slots} of {slots_of_all:,} slots</b> must predict this {html.escape(name)} (entries: {counts})"
         place = f"Center ({x:.1f}, {y:.1f}), size {w:.1f} × {h:.1f} pixels of the square, {RELEASES[rule]}."
         reasons = "".join(f"<li>{_reason(i, pixels, grids[i], entries[i], rule)}</li>" for i in shown)
         return (
@@ -123,7 +124,7 @@ def _ratios(size: Tensor, anchors: Tensor) -> str:
                 f"<tr><td>{known} {shape[0]:.0f} × {shape[1]:.0f}</td><td>{numbers}</td><td>{verdict}</td></tr>"
             )
     head = "<tr><th>anchor</th><th>width ÷ its</th><th>height ÷ its</th><th>off by</th><th>below 4?</th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>"
+    return f"{TABLE}{head}{''.join(rows)}</table>"
 
 
 def _reason(index: int, pixels: Tensor, grid: tuple[int, int], entries: Assignment, rule: Rule) -> str:
@@ -161,7 +162,7 @@ def _axis(axis: str, line: str, value: float, count: int, chosen: tuple[bool, bo
 def _entries(shown: Sequence[int], levels: Sequence[Assignment]) -> str:
     head = "<tr><th></th><th>anchor</th><th>row</th><th>column</th><th>x</th><th>y</th><th>w</th><th>h</th></tr>"
     rows = "".join(_entry_rows(shown, levels))
-    return f"<table>{head}{rows}</table>" if rows else "<p>None: no anchor fits.</p>"
+    return f"{TABLE}{head}{rows}</table>" if rows else "<p>None: no anchor fits.</p>"
 
 
 def _entry_rows(shown: Sequence[int], levels: Sequence[Assignment]) -> Iterator[str]:

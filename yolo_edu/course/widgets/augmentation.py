@@ -183,7 +183,7 @@ def mosaic_builder(
         sides = (kept[:, 2:].amin() if len(kept) else torch.zeros(())).item()
         reasons = ", ".join(f"{names[int(found.labels[i])]} ({_reason(found, i, rule)})" for i in lost)
         words = f"{len(labels)} boxes stay labels, the thinnest {sides:.1f} px"
-        count = f"The four photos have {total} boxes. In the image {words}; {found.outside} lie outside"
+        count = f"The four photos have {total} boxes. In the image {words}. Wholly outside: {found.outside}"
         mixed = "" if mix == "nothing" else f" {mix}: with those of a second mosaic of the same photos."
         side = _frame(scale, size)[1]
         alt = f"Mosaic around ({x}, {y}), scale {scale:g}{', flipped' if flip else ''}: {words}"
@@ -193,7 +193,7 @@ def mosaic_builder(
                 canvas(x, y, scale), 2 * size, f"Canvas of four photos around ({x}, {y})", "canvas, what is cut out"
             )
             + picture(image + "".join(shapes), size, alt, f"the image of {size} × {size} px")
-            + f"</div><p>{count}, {len(lost)} fail the rule{f': {reasons}' if lost else ''}.{mixed} "
+            + f"</div><p>{count}. Inside but no label any more: {len(lost)}{f', {reasons}' if lost else ''}.{mixed} "
             + f"The frame takes {side:.0f} × {side:.0f} of {2 * size} × {2 * size} pixels.</p>"
         )
 

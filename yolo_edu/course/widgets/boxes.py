@@ -18,8 +18,8 @@ __all__ = ["overlap_explorer", "suppression_explorer", "threshold_explorer"]
 MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"IoU": iou, "GIoU": giou, "DIoU": diou, "CIoU": ciou}
 EDGES = ("left", "top", "right", "bottom")
 FRAME = (320, 240)  # pixels
-REACH = 2500.0  # pixels of arrow for a gradient of 1 a pixel
-LONGEST, SHORTEST = 75.0, 1e-5  # an arrow has at most this length; a smaller gradient has none
+REACH = 10_000.0  # pixels of arrow for a gradient of 1 a pixel
+LONGEST, SHORTEST = 70.0, 1e-6  # an arrow has at most this length; a smaller gradient has none
 
 
 def _gradient(measure: str, guess: Sequence[float], target: Sequence[float]) -> list[float]:
@@ -101,7 +101,7 @@ def overlap_explorer(
         values = {name: float(f(pair[0], pair[1])) for name, f in MEASURES.items()}
         rows = "".join(
             f"<tr><td>{'<b>' if name == measure else ''}{name}{'</b>' if name == measure else ''}</td>"
-            f"<td>{value:.3f}</td><td>{1 - value:.3f}</td></tr>"
+            f"<td>{value:.3f}</td><td>{1 - value:.3f}</td></tr>".replace("-", "−")
             for name, value in values.items()
         )
         slopes = _gradient(measure, first, second)
@@ -120,8 +120,8 @@ def overlap_explorer(
 
 
 def _move(edge: str, k: int, slope: float) -> str:
-    """ "left edge goes right (0.43)", or nothing if it stays."""
+    """ "left edge goes right (0.430)", or nothing if it stays."""
     if abs(slope) <= SHORTEST:
         return ""
     where = (("left", "right"), ("up", "down"))[k % 2][slope > 0]
-    return f"the {edge} edge goes {where} ({abs(slope) * 100:.2f})"
+    return f"the {edge} edge goes {where} ({abs(slope) * 100:.3f})"

@@ -80,9 +80,10 @@ def threshold_explorer(
         f1 = 2 * p * r / (p + r) if p + r else 0.0
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
         points = [_place(a, b) for a, b in zip(recall, precision, strict=True)]
-        zigzag = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-        stairs = "M{:.1f} {:.1f}".format(*_place(0, envelope[0])) + "".join(
-            "H{:.1f}V{:.1f}".format(*_place(a, b)) for a, b in zip(recall, [*envelope[1:], envelope[-1]], strict=True)
+        zigzag = "".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(points))
+        begin = _place(0, envelope[0] if len(envelope) else 1)
+        stairs = "M{:.1f} {:.1f}".format(*begin) + "".join(
+            "H{:.1f}V{:.1f}".format(*_place(a, b)) for a, b in zip(recall, [*envelope[1:], *envelope[-1:]], strict=True)
         )
         x, y = _place(r, p)
         words = f"{names[name]}, confidence above {threshold:.2f}: precision {p:.2f}, recall {r:.2f}, F1 {f1:.2f}"

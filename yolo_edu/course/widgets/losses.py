@@ -21,8 +21,8 @@ WIDE = {"description_width": "initial"}
 PREDICTED, TRUE = hex_color(4), hex_color(5)
 NAMES = ("x", "y", "w", "h")
 LIMIT = 6.0  # of a raw number
-CELLS = (-2.5, 4.5)  # what the picture shows, in grid cells from the cell's corner
-SCALE = 50  # CSS pixels a grid cell
+CELLS = (-2.0, 3.0)  # what the picture shows, in grid cells from the cell's corner
+SCALE = 68  # CSS pixels a grid cell
 SLICES = torch.linspace(-LIMIT, LIMIT, 61)
 
 
@@ -135,8 +135,9 @@ def box_loss_explorer(
             + f"<p><b>Loss 1 − {measure} = {loss.item():.3f}</b>. {words}. Box: center ({numbers[0]:.2f}, "
             + f"{numbers[1]:.2f}), size {numbers[2]:.2f} × {numbers[3]:.2f} grid cells.<br>"
             + "Filled: the cell. Dotted: where its centers may lie. Long gray dashes: the anchor. Dashed, vermilion: "
-            + "the target. Solid, blue: the prediction. Thin gray: the hull of both. Bars: the gradient, full at ±1; "
-            + "training moves each number <i>against</i> it.</p>"
+            + "the target. Solid, blue: the prediction. Thin gray: the hull of both.<br>Each panel: the loss, 0 to 2, "
+            + "along one raw number from −6 to 6. Bars: the gradient, full at ±1; training "
+            + "moves each number <i>against</i> it.</p>"
         )
 
     controls = {
@@ -175,7 +176,7 @@ def focal_explorer(*, gamma: float = 1.5, probability: float = 0.05) -> Explorer
         return f"{left + x * width:.1f} {top + height * (1 - min(y, 3.0) / 3):.1f}"
 
     def line(values: Tensor, color: str, dash: str) -> str:
-        points = "L".join(place(x, y) for x, y in zip(grid.tolist(), values.tolist(), strict=True))
+        points = "L".join(place(x, y) for x, y in zip(grid.tolist(), values.tolist(), strict=True) if y <= 3)
         return f'<path d="M{points}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"/>'
 
     def page(gamma: float, probability: float) -> str:

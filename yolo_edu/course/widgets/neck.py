@@ -10,17 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo_edu.caption import class_color
+from yolo_edu.caption import class_color, text_color
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.course.widgets.neck_map import WayMap
-from yolo_edu.draw import annotate
 from yolo_edu.model import Detector, YOLOv5
 from yolo_edu.nms import Detections
 
 __all__ = ["level_explorer", "path_tracer"]
 
 JPEG_QUALITY = 88
-LEVELS = {"P3": 4, "P4": 0, "P5": 2}  # the course's color number of each
+LEVELS = {"grid 8": 4, "grid 16": 0, "grid 32": 2}  # predictions of levels 3, 4, 5: the course's color numbers
 
 
 def path_tracer(model: Detector | None = None, *, start: int | None = None, end: int | None = None) -> Explorer:
@@ -96,9 +95,9 @@ def level_explorer(
     kept: Tensor,
     names: Sequence[str],
     *,
-    zoom: int = 2,
+    side: int = 520,
 ) -> Explorer:
-    """What the three levels say about one photo, before and after non-maximum suppression.
+    """What the three grids predict on one photo, seen around its boxes, before and after non-maximum suppression.
 
     Args:
         image: (3, H, W) uint8, what the network saw.
@@ -106,13 +105,16 @@ def level_explorer(
         levels: (N,) 3, 4 or 5 for each of them.
         kept: (M,) places of those that suppression leaves.
         names: of the classes.
-        zoom: pixels of the picture for one of the image.
+        side: pixels of the picture, which is square.
 
     Returns:
         The controls "level" (0: all) and "after" (bool), already shown with the photo.
     """
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-    big = cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
+    x, y, seen = _window(found.boxes, pixels.shape[:2])
+    zoom = side / seen
+    big = cv2.resize(pixels[y : y + seen, x : x + seen], (side, side), interpolation=cv2.INTER_LINEAR)
+    corner = torch.tensor([x, y, x, y])
     stays = torch.zeros(len(levels), dtype=torch.bool)
     stays[kept] = True
 
@@ -121,14 +123,20 @@ def level_explorer(
         if level:
             shown &= levels == level
         places = shown.nonzero().flatten()
-        picture = _boxes(big, Detections(found.boxes[places] * zoom, *(x[places] for x in found[1:])), levels[places])
-        count = {name: int((levels[places] == int(name[1])).sum()) for name in LEVELS}
-        parts = ", ".join(f"{name} <b>{n}</b>" for name, n in count.items())
+        picture = _boxes(
+            big,
+            Detections((found.boxes[places] - corner) * zoom, found.scores[places], found.labels[places]),
+            levels[places],
+        )
+        count = {name: int((levels[places] == number).sum()) for number, name in enumerate(LEVELS, start=3)}
+        parts = ", ".join(f"{name}: <b>{n}</b>" for name, n in count.items())
         said = sorted({names[k] for k in found.labels[places].tolist()})
-        words = f"{'After' if after else 'Before'} suppression: {parts}. Names: {', '.join(said) or 'none'}."
-        return f"{_image(picture, 'A photo with boxes. ' + words.replace('<b>', '').replace('</b>', ''))}<p>{words}</p>"
+        words = f"{'After' if after else 'Before'} suppression, boxes: {parts}. Names: {', '.join(said) or 'none'}."
+        words += " Thick, with its score: the best box of each grid." if len(places) else ""
+        alt = f"The photo around its objects, boxes in one color a grid. {words}".replace("<b>", "").replace("</b>", "")
+        return f"{_image(picture, alt)}<p>{words}</p>"
 
-    choices = [("all levels", 0), *((f"{name} only", int(name[1])) for name in LEVELS)]
+    choices = [("all grids", 0), *((f"{name} only", number) for number, name in enumerate(LEVELS, start=3))]
     controls = {
         "level": ipywidgets.Dropdown(options=choices, value=0, description="boxes of"),
         "after": ipywidgets.ToggleButtons(
@@ -138,16 +146,37 @@ def level_explorer(
     return explore(controls, page)
 
 
+def _window(boxes: Tensor, shape: Sequence[int]) -> tuple[int, int, int]:
+    """Left, top and side of a square of the photo (height, width) with all boxes and some of what is around."""
+    if not len(boxes):
+        return 0, 0, min(shape)
+    low, high = boxes[:, :2].amin(0), boxes[:, 2:].amax(0)
+    side = min(int(1.4 * (high - low).max()), *shape)
+    left, top = ((low + high - side) / 2).int().tolist()
+    return min(max(left, 0), shape[1] - side), min(max(top, 0), shape[0] - side), side
+
+
 def _boxes(photo: np.ndarray, found: Detections, levels: Tensor) -> np.ndarray:
-    """A copy with every box in its level's color; the surest of each level also says its level and score."""
+    """A copy with every box in its level's color; the surest of each level is thick and says its grid and score."""
     canvas = photo.copy()
-    labels = torch.tensor([LEVELS[f"P{level}"] for level in levels.tolist()], dtype=torch.int64)
-    for box, k in zip(found.boxes.round().int().tolist(), labels.tolist(), strict=True):
-        cv2.rectangle(canvas, box[:2], box[2:], (0, 0, 0), 3)
-        cv2.rectangle(canvas, box[:2], box[2:], class_color(k), 1)
+    names = list(LEVELS)
     first = [int((levels == level).nonzero()[0]) for level in levels.unique().tolist()]
-    texts = [next((name for name, color in LEVELS.items() if color == k), "") for k in range(max(LEVELS.values()) + 1)]
-    return annotate(canvas, Detections(found.boxes[first], found.scores[first], labels[first]), texts)
+    boxes = found.boxes.round().int().tolist()
+    rest = [i for i in range(len(boxes)) if i not in first]
+    for i in (*rest, *first):
+        color = class_color(LEVELS[names[int(levels[i]) - 3]])
+        if i in first:  # a dark edge; the others lie too close together for one
+            cv2.rectangle(canvas, boxes[i][:2], boxes[i][2:], (0, 0, 0), 5)
+        cv2.rectangle(canvas, boxes[i][:2], boxes[i][2:], color, 3 if i in first else 1)
+    for place, i in enumerate(first):  # captions: a key in the corner, where they cover no box
+        name = names[int(levels[i]) - 3]
+        text = f"{name}: {found.scores[i]:.2f}"
+        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.55, 1)
+        x, y = 8, 8 + place * (height + 16)
+        cv2.rectangle(canvas, (x, y), (x + width + 12, y + height + 12), class_color(LEVELS[name]), -1)
+        ink = text_color(class_color(LEVELS[name]))
+        cv2.putText(canvas, text, (x + 6, y + height + 5), cv2.FONT_HERSHEY_SIMPLEX, 0.55, ink, 1, cv2.LINE_AA)
+    return canvas
 
 
 def _image(pixels: np.ndarray, alt: str) -> str:

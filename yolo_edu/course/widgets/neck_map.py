@@ -60,7 +60,7 @@ class WayMap:
                 box = f'x="{x - edge}" y="{y - edge}" width="{WIDTH + 2 * edge}" height="{HEIGHT + 2 * edge}"'
                 parts.append(f'<rect {box} rx="6" {style}/>')
             for source, row in zip(way.rows, way.rows[1:], strict=False):
-                parts.append(f'<polyline points="{_points(self._wire(source, row), shift)}" {style}/>')
+                parts.append(f'<polyline points="{_points(_beside(self._wire(source, row), shift))}" {style}/>')
         return "".join([*parts, "</svg>"])
 
     def _layout(self) -> tuple[dict[int, Point], dict[int, Point]]:
@@ -128,8 +128,17 @@ def _text(x: float, y: float, text: str, *, anchor: str = "middle", weight: str 
     return f'<text x="{x:g}" y="{y:g}" {style}>{html.escape(text)}</text>'
 
 
-def _points(points: list[Point], shift: float = 0) -> str:
-    return " ".join(f"{x + shift:g},{y + shift:g}" for x, y in points)
+def _beside(points: list[Point], shift: float) -> list[Point]:
+    """A wire `shift` pixels beside its own place; it still ends at the edges of its two cells."""
+    (first, y1), *_, (last, y2) = points
+    if first == last:
+        return [(x + shift, y) for x, y in points]
+    inner = [(x + shift, y + shift) for x, y in points[1:-1]]
+    return [(first, y1 + shift), *inner, (last, y2 + shift)]
+
+
+def _points(points: list[Point]) -> str:
+    return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
 def _head(before: Point, tip: Point) -> str:
