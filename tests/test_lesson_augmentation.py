@@ -1,5 +1,6 @@
 """Lesson 12: its figures and its widget say what the module does, its checks know the right answers."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -43,6 +44,21 @@ def test_the_shipped_measurement_is_the_benchmark_s() -> None:
         original = ROOT / "benchmarks/results" / path.name
         assert path.read_text() == original.read_text(), f"copy {original} to {path} again"
         assert read_measured(path.stem) == json.loads(original.read_text())
+
+
+def test_the_prose_says_what_the_benchmark_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    freebies = importlib.import_module("freebies")
+    assert (freebies.DROP, freebies.BLOCK, freebies.DROPPED_ROWS) == (0.1, 3, (4, 6, 9))
+    everything = freebies.WAYS["all of the recipe"]["augment"]
+    assert min(everything.mosaic, everything.scale, everything.translate, everything.flip, everything.hue) > 0
+    assert everything.mixup == everything.cutmix == 0
+    assert freebies.WAYS["mosaic and MixUp"]["augment"].mosaic == 1
+    seeds = {run["way"]: 0 for run in read_measured("freebies")["runs"]}
+    for run in read_measured("freebies")["runs"]:
+        seeds[run["way"]] += 1
+    assert set(seeds.values()) == {3}  # "three with it and three without"
+    assert len(seeds) == 1 + 9  # "with nine freebies"
 
 
 def test_an_unknown_measurement_is_named() -> None:

@@ -14,15 +14,12 @@ from matplotlib.text import Text
 from torchvision.ops import nms
 
 from yolo_edu import metrics
-from yolo_edu.assets import sample_data, shipped_weights
 from yolo_edu.boxes import ciou, cxcywh_to_xyxy, diou, giou, iou, pairwise_iou
-from yolo_edu.checkpoint import load_checkpoint
 from yolo_edu.course import checks, figures, widgets
 from yolo_edu.course.figures.boxes_descent import MEASURES
 from yolo_edu.course.widgets import frame
-from yolo_edu.data import DetectionData, Sample, letterbox, read_spec
+from yolo_edu.data import Sample
 from yolo_edu.nms import Detections
-from yolo_edu.nms import nms as suppression
 
 
 def words(figure: plt.Figure) -> str:
@@ -229,68 +226,6 @@ def test_threshold_explorer_bears_a_class_without_detections(shown: list[tuple[A
     explorer = widgets.threshold_explorer([PHOTO], [SAID], ["ace", "king", "queen"], start="ace")
     explorer.controls["name"].value = 2
     assert "queen, confidence above 0.50: precision 1.00, recall 0.00" in explorer.view.value
-
-
-# --- what the prose says about the shipped network ----------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def network() -> tuple[list[Sample], torch.Tensor, list[str]]:
-    """The validation photos in the network's square, and its decoded rows for them."""
-    model = load_checkpoint(shipped_weights("cards_n")).eval()
-    cards = DetectionData(read_spec(sample_data("train_5classes.yaml")), "val", image_size=416, cache=False)
-    photos = [cards[i] for i in range(len(cards))]
-    squares, places = zip(*(letterbox(photo.image, 256) for photo in photos), strict=True)
-    with torch.no_grad():
-        decoded = model.decode(model(torch.stack(squares) / 255))
-    truth = [p._replace(image=s, boxes=x.apply(p.boxes)) for p, s, x in zip(photos, squares, places, strict=True)]
-    return truth, decoded, list(model.names)
-
-
-def test_what_there_is_to_find_with_suppression(
-    network: tuple[list[Sample], torch.Tensor, list[str]], shown: list[tuple[Any, str]]
-) -> None:
-    truth, decoded, names = network
-    numbers = {"four cards": 31, "newspaper": 13, "ace and king": 36}
-    candidates = suppression(decoded, confidence=0.05, iou=1.0)
-    explorer = widgets.suppression_explorer(
-        {name: truth[i] for name, i in numbers.items()}, {name: candidates[i] for name, i in numbers.items()}, names
-    )
-    controls, view = explorer.controls, explorer.view
-
-    def said() -> list[str]:
-        return re.findall(r"<td>\d+ (\w+)</td><td>([\d.]+)</td><td>\d+</td><td>(\w+)</td>", view.value)
-
-    duplicates = {}
-    for step in range(9, 17):
-        controls["iou"].value = step / 20
-        duplicates[step / 20] = [row[0] for row in said()]
-    assert {t for t, cards in duplicates.items() if len(cards) > 5} == {0.75, 0.8}
-    assert duplicates[0.7] == ["jack", "ten", "queen", "jack", "jack"]
-    assert duplicates[0.75] == [*duplicates[0.7], "jack"]
-    controls["photo"].value = "newspaper"
-    controls["iou"].value = 0.1
-    low = said()
-    controls["iou"].value = 0.75
-    assert said() == low
-    assert [row[2] for row in low] == ["right", "wrong", "wrong", "wrong", "wrong"]
-    controls["photo"].value, controls["agnostic"].value, controls["iou"].value = "ace and king", True, 0.1
-    assert [(row[0], row[2]) for row in said()] == [("ace", "right"), ("king", "right")]
-    controls["iou"].value = 0.05
-    assert [(row[0], row[2]) for row in said()] == [("ace", "right"), ("king", "wrong")]
-
-
-def test_four_of_the_eight_surest_jacks_miss_the_bar_of_90(
-    network: tuple[list[Sample], torch.Tensor, list[str]],
-) -> None:
-    truth, decoded, names = network
-    found = suppression(decoded, confidence=0.001, iou=0.6, multi_label=True)
-    correct = torch.cat([metrics.match(f, s.boxes, s.labels) for f, s in zip(found, truth, strict=True)])
-    scores, labels = torch.cat([f.scores for f in found]), torch.cat([f.labels for f in found])
-    own = labels == names.index("jack")
-    surest = correct[own][scores[own].argsort(descending=True)[:8]]
-    assert surest[:, 0].all()
-    assert surest[:, 8].sum() == 4
 
 
 # --- the oracles of the exercises -----------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 The rule has no published paper; it is the detector's own. A target is handed to every anchor whose size is
 within a factor of it, on every level, and inside a level to the cell under its center and up to two
-neighboring cells. So one object trains up to nine anchors,
-each in three cells (four in release R7 for a center exactly on a border).
+neighboring cells. So one object may train up to nine anchors, each in three cells (release R7: up to five for
+a center exactly on a border).
 """
 
 from collections.abc import Sequence

@@ -320,11 +320,11 @@ figures.show(
 # | [06 FPN and PAN, the neck](06_fpn_pan.ipynb) | the way up, the way down, adaptive feature pooling |
 # | [07 Anchors and Detect, the head](07_anchors_and_detect.ipynb) | grids, anchors, k-means, the box formula |
 # | [08 The whole network](08_yolov5.ipynb) | every row of the article's table, five sizes from two numbers |
-# | 09 Boxes, NMS, mAP | IoU and its relatives, suppression, precision, recall, average precision |
-# | 10 Target assignment | which cell and which anchor must predict which object |
-# | 11 The loss | box, objectness and class; the first loss predicted before it is run |
-# | 12 Data and augmentation | label files, letterbox, mosaic, MixUp: seen and measured |
-# | 13 The training loop | optimizer, warm-up, averaging; a short real training |
+# | [09 Boxes, NMS, mAP](09_boxes_nms_map.ipynb) | IoU and its relatives, suppression, precision, recall, average precision |
+# | [10 Target assignment](10_target_assignment.ipynb) | which cell and which anchor must predict which object |
+# | [11 The loss](11_loss.ipynb) | box, objectness and class; the first loss predicted before it is run |
+# | [12 Data and augmentation](12_data_and_freebies.ipynb) | label files, letterbox, mosaic, MixUp: seen and measured |
+# | [13 The training loop](13_training_loop.ipynb) | optimizer, warm-up, averaging; a short real training |
 # | 14 The bug clinic | planted faults to find from curves and pictures |
 # | 15 Your own data | from a folder of photos to a trained detector |
 # | 16 Training in full | the capstone: a complete training and how to read it |

@@ -314,14 +314,14 @@ figures.show(
 
 # %% [markdown]
 # Above: one of the boxes at steps 0 (dashed), 10, 20, 30, 40 and 200. Below: all of them. With plain IoU the boxes that start apart do not move at all.
-# GIoU gets there by swelling: after 30 steps its boxes are far larger than the targets. DIoU and CIoU move more and swell less.
+# GIoU gets there by swelling: after 30 steps its boxes are far larger than the targets. DIoU and CIoU swell less.
 #
 # Be careful with "faster". Zheng et al. report that DIoU converges faster than GIoU in their simulation. With the few places and the one rate here, GIoU is ahead early, and at the end the
 # three lie close together. The steps zigzag until the rate falls after step 160, so part of what the curves show is the step size. How much a *detector* gains from one or
 # the other must be measured on a detector. This is not done here.
 # %% [markdown]
 # ## 4 Non-maximum suppression: which to keep
-# The network answers everywhere. For one photo it returns 4,032 boxes, and around each card dozens of them say the same. **Non-maximum suppression** (NMS)
+# The network answers everywhere. For one photo it returns 4,032 boxes, and around each card many of them say the same. **Non-maximum suppression** (NMS)
 # keeps the surest box, drops all that overlap it too much, and goes on with the surest of the rest. Versions of it are older than deep learning (Neubeck and Van Gool 2006 give
 # fast ones). We decode all 48 validation photos once and work on the result.
 
@@ -467,11 +467,12 @@ explorer = widgets.suppression_explorer(
 )
 
 # %% [markdown]
-# Two things to try. Switch "an ace and a king" to agnostic and lower the IoU threshold: when does a right box go? Raise the threshold on "four cards": when does the first duplicate appear?
+# Two things to try. Switch "an ace and a king" to agnostic and lower the IoU threshold: when does the king's box go? Raise the threshold on "four cards": when does the first duplicate appear?
 #
-# <details><summary>What there is to find</summary>At 0.05 the ace removes the right box of the king (their boxes overlap a little), and a poor box of the king takes its place. Among the four cards the
+# <details><summary>What there is to find</summary>At 0.05 the ace removes the king's box of 0.85, because the two overlap a little; a less sure one of 0.45 takes its place. Among the four cards the
 # first duplicate, a second box on a jack, appears at 0.75. On the newspaper the threshold hardly matters: those wrong boxes lie on nothing, and do not overlap a better one.</details>
-#
+
+# %% [markdown]
 # The threshold trades two mistakes. Too low, and neighbors remove each other; too high, and duplicates stay. All 48 photos:
 
 # %%
@@ -567,7 +568,7 @@ for rank, i in enumerate(ranked[:14].tolist(), start=1):
 figures.show(figures.pr_envelope(), alt=figures.FIGURES["L09_pr_envelope"][1], dpi=80)
 
 # %% [markdown]
-# **Predict, then run:** a detector finds 5 of 10 objects, surely, and never reports anything else.
+# **Predict, then run:** there are 10 objects. A detector reports 5 boxes, all of them right.
 
 # %%
 quiz.predict(
@@ -668,7 +669,7 @@ assert coco_precision([two], [said], 1)[0].mean() > 0.999
 explorer = widgets.threshold_explorer(truth, found, model.names, start="jack")
 
 # %% [markdown]
-# <details><summary>What there is to find</summary>The whole curve sinks, its sure end on the left included: of the eight surest jacks, four miss the bar of 0.90. A score says how sure the network is of the card, and little about how
+# <details><summary>What there is to find</summary>The whole curve sinks, its sure end on the left included: of the eight surest jacks, five miss the bar of 0.90. A score says how sure the network is of the card, and little about how
 # tightly the box sits.</details>
 
 # %% [markdown]
@@ -770,7 +771,7 @@ quiz.ask(
 # | NMS loses true objects that overlap | assertion in section 4 |
 # | your average precision is right, and mAP is that of the COCO tools | exercise 9.3; assertion in section 5; `tests/test_metrics.py::test_average_precision_equals_pycocotools` |
 # | the COCO tools match differently from release 7.0 | assertions in section 5; `tests/test_metrics.py::test_match_equals_slow_loop` |
-# | figures and widgets say what the modules say | `tests/test_lesson_boxes.py` |
+# | figures and widgets say what the modules say; what there is to find with them | `tests/test_lesson_boxes.py`, `tests/test_lesson_boxes_cards.py` |
 #
 # **References** Neubeck, Van Gool 2006, "Efficient Non-Maximum Suppression", ICPR · Everingham, Van Gool, Williams, Winn, Zisserman 2010, "The Pascal Visual Object Classes (VOC) Challenge", IJCV 88 ·
 # Lin et al. 2014, arXiv:1405.0312 (COCO) · Bodla, Singh, Chellappa, Davis 2017, arXiv:1704.04503 (Soft-NMS) · Rezatofighi et al. 2019, arXiv:1902.09630 (GIoU) ·

@@ -131,7 +131,7 @@ for name, settings in {
 
 # %% [markdown]
 # Why does the class gain grow with K, and the objectness gain with the image? Both terms are *means*. A mean over K classes gives each class 1/K; a mean over cells gives each cell less,
-# the more cells there are. The gains undo it: one class of one entry, and one cell, weigh the same whatever K and the image size.
+# the more cells there are. The gains of release 7.0 undo it: one class of one entry weighs the same whatever K, and one cell whatever the image size. (Those of June 2020 do so for the classes only.)
 
 # %%
 for k in (5, 20, 80):
@@ -419,7 +419,7 @@ figures.show(figures.box_gradient_curves(), alt=figures.FIGURES["L11_box_gradien
 # %%
 quiz.predict(
     "slope of 2σ(x) − 0.5 at x = 0",
-    answer=0.5,
+    answer=2 * (1 / 2) * (1 - 1 / 2),
     why="The slope is 2 · σ · (1 − σ) = 2 · ¼. It is the largest there is.",
 )
 
@@ -979,9 +979,9 @@ quiz.ask(
 
 # %%
 quiz.ask(
-    "Your own network ends in a sigmoid, and its objectness loss will not fall below 0.69. Why?",
+    "Your own network ends in a sigmoid. On photos without objects its mean cross-entropy will not fall below 0.69. Why?",
     [
-        "The loss applies σ again: the best it can see for 'no' is σ(0) = ½, which costs ln 2",
+        "The loss 'with logits' applies σ again: the best it can see for 'no' is σ(0) = ½, which costs ln 2",
         "The learning rate is too small",
         "There are too many empty cells",
     ],

@@ -101,3 +101,26 @@
 # | fan-in | how many numbers one output adds up: input channels × kernel area | [08](08_yolov5.ipynb) |
 # | standard error | how far a mean of n random numbers strays from the true one: σ/√n | [08](08_yolov5.ipynb) |
 # | meta device | builds a network of shapes without numbers, in milliseconds and without memory | [08](08_yolov5.ipynb) |
+# | hull | the smallest upright box around two boxes; GIoU charges for the part of it that neither fills | [09](09_boxes_nms_map.ipynb) |
+# | IoU | the shared area of two boxes, divided by the area that they cover together | [09](09_boxes_nms_map.ipynb) |
+# | GIoU | IoU minus the empty share of the hull; it still has a gradient when two boxes do not touch | [09](09_boxes_nms_map.ipynb) |
+# | DIoU | IoU minus the squared center distance, measured in hull diagonals | [09](09_boxes_nms_map.ipynb) |
+# | CIoU | DIoU minus a weighted difference of aspect ratios; the weight carries no gradient | [09](09_boxes_nms_map.ipynb) |
+# | agnostic NMS | boxes of different classes suppress each other too | [09](09_boxes_nms_map.ipynb) |
+# | average precision, AP | the mean of the envelope's precision at the recalls 0, 0.01 … 1; recalls never reached count as 0 | [09](09_boxes_nms_map.ipynb) |
+# | mAP50, mAP50-95 | mean AP over the classes at an IoU bar of 0.5, and over ten bars from 0.50 to 0.95 | [09](09_boxes_nms_map.ipynb) |
+# | slot | one anchor in one cell of one level of one image: the place where a box is predicted | [10](10_target_assignment.ipynb) |
+# | entry, positive | "this slot must predict this class and this box"; one slot may hold several | [10](10_target_assignment.ipynb) |
+# | frame | what a box's numbers are measured in and from which corner: photo, square, cells of a level, one cell | [10](10_target_assignment.ipynb) |
+# | ratio test, anchor_t | an anchor takes an object if neither side differs by a factor of 4 or more, in either direction | [10](10_target_assignment.ipynb) |
+# | neighbor cells | up to two cells nearest to the center that must predict the object too | [10](10_target_assignment.ipynb) |
+# | contested slot | two objects claim one slot: both count for box and class, the last entry decides objectness | [10](10_target_assignment.ipynb) |
+# | unassigned object | a labeled object without any entry: training treats it as background | [10](10_target_assignment.ipynb) |
+# | binary cross-entropy with logits | the cost of a yes/no answer, computed from the raw number so that nothing overflows | [11](11_loss.ipynb) |
+# | double sigmoid | the network ends in a sigmoid and the loss applies it again; training hardly moves | [11](11_loss.ipynb) |
+# | gain | the factor of a term of the loss; it changes which error pulls how hard, and the number you watch | [11](11_loss.ipynb) |
+# | objectness target | the present overlap of the slot's box with the truth, at least 0, detached | [11](11_loss.ipynb) |
+# | detach | use a value as a goal that the network cannot move | [11](11_loss.ipynb) |
+# | balance | factors of the levels' objectness, because a mean gives a cell of a fine grid less weight | [11](11_loss.ipynb) |
+# | focal loss, fl_gamma | cross-entropy times α (1 − p)^γ of the right answer: easy answers are silenced; 0 switches it off | [11](11_loss.ipynb) |
+# | label smoothing | asks for 1 − ε/2 and ε/2 instead of 1 and 0; the best loss is then above 0 | [11](11_loss.ipynb) |

@@ -87,7 +87,10 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         (groups("parameter.ndim == 1", "False"), r"among your biases"),
         (groups(BIAS, NORM, "owner.named_parameters(prefix)"), r"listed 2 times.*recurse=False"),
         (groups(BIAS, NORM, "owner.named_parameters(recurse=False)"), r"is no parameter"),
-        (groups(BIAS, NORM).replace("biases, weights, norms\n", "biases, weights\n") + "[:2]", r"three lists of names"),
+        (
+            groups(BIAS, NORM).replace("return biases, weights, norms", "return biases, weights"),
+            r"three lists of names",
+        ),
         (groups(BIAS, NORM).replace(".append(name)", ".append(parameter)"), r"names \(text\) are expected"),
         (groups(BIAS, NORM).replace("module.named_modules()", "list(module.named_modules())[1:]"), r"is in no group"),
     ],

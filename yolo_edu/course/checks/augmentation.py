@@ -171,7 +171,7 @@ def flip_boxes(function: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor,
         "yolo_edu's own mirror",
         cases=cases,
         mistakes=mistakes,
-        describe=lambda boxes, width: f"{len(boxes)} box{'es'[: 2 * (len(boxes) != 1)]} in an image {width} pixels wide",
+        describe=lambda boxes, width: f"boxes {tuple(boxes.shape)} in an image {width} pixels wide",
         gradient=True,
     )
 

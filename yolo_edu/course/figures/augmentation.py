@@ -8,6 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from torch.nn.functional import dropout
 from torchvision.ops import drop_block2d
@@ -151,6 +152,7 @@ def freebie_dots(measured: Mapping[str, Any]) -> Figure:
             style = {"color": hex_color(color), "markeredgecolor": INK, "markersize": 8, "label": f"seed {seed}"}
             ax.plot(*zip(*own, strict=True), marker, **style)
         ax.set_xlabel(name, fontsize=12)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.set_yticks(range(len(ways)), ways, fontsize=11)
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(axis="y", color="#e6e6e6")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Normal, Stroke
 from torch import Tensor
 
 from yolo_edu.augment import AugmentSettings, Plan, Scenes
@@ -24,7 +26,7 @@ class PhotoPanel(NamedTuple):
     image: Tensor  # (3, H, W), uint8 or float in [0, 1]
     boxes: Tensor | None = None  # solid
     labels: Tensor | None = None  # of the solid ones; None: no names
-    dashed: Tensor | None = None
+    dashed: Tensor | None = None  # white, without names
 
 
 def photo_panels(
@@ -53,8 +55,10 @@ def photo_panels(
     for ax, panel in zip(axes.flat, panels, strict=False):
         show_image(ax, panel.image if panel.image.dtype == torch.uint8 else panel.image.clamp(0, 1))
         ax.set_title(panel.title, fontsize=9, pad=3)
-        if panel.dashed is not None:
-            draw_boxes(ax, panel.dashed, dashed=True)
+        for x1, y1, x2, y2 in [] if panel.dashed is None else panel.dashed.tolist():
+            line = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor="white", linewidth=1.6, zorder=4)
+            line.set(linestyle=(0, (4, 2)), path_effects=[Stroke(linewidth=3, foreground="black"), Normal()])
+            ax.add_patch(line)
         if panel.boxes is not None:
             draw_boxes(ax, panel.boxes, panel.labels, names=names)
     plt.close(figure)

@@ -1,6 +1,7 @@
 """Figures of lesson 11: which cells each term asks, the curves of the two losses, what a cell of each level weighs."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -98,7 +99,13 @@ def _plain(ax: Axes, xlabel: str, ylabel: str) -> None:
 def _draw(ax: Axes, x: Tensor, curves: dict[str, Tensor]) -> None:
     every = max(len(x) // 8, 1)
     for (name, values), (k, dashes, marker) in zip(curves.items(), LOOKS, strict=False):
-        style = {"color": hex_color(k), "linestyle": dashes, "marker": marker, "markevery": every, "markersize": 5}
+        style: dict[str, Any] = {
+            "color": hex_color(k),
+            "linestyle": dashes,
+            "marker": marker,
+            "markevery": every,
+            "markersize": 5,
+        }
         ax.plot(x.tolist(), values.tolist(), label=name, **style)
 
 

@@ -1,4 +1,4 @@
-"""Figures of lesson 13: the schedules of both recipes, and the paths of three optimizers through a narrow valley."""
+"""Figures of lesson 13: the schedules of both recipes, and the paths of four optimizers through a narrow valley."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -98,18 +98,19 @@ def valley_path(
 
 
 OPTIMIZERS: dict[str, Callable[[Sequence[torch.Tensor]], torch.optim.Optimizer]] = {
-    "SGD, lr 0.06": lambda p: torch.optim.SGD(p, lr=0.06),
-    "SGD, lr 0.06, momentum 0.8 (Nesterov)": lambda p: torch.optim.SGD(p, lr=0.06, momentum=0.8, nesterov=True),
-    "Adam, lr 0.6, β₁ 0.9": lambda p: torch.optim.Adam(p, lr=0.6, betas=(0.9, 0.999)),
+    "SGD, lr 0.03": lambda p: torch.optim.SGD(p, lr=0.03),
+    "classical momentum 0.8, lr 0.03": lambda p: torch.optim.SGD(p, lr=0.03, momentum=0.8),
+    "Nesterov momentum 0.8, lr 0.03": lambda p: torch.optim.SGD(p, lr=0.03, momentum=0.8, nesterov=True),
+    "Adam, β₁ 0.8, lr 0.5": lambda p: torch.optim.Adam(p, lr=0.5, betas=(0.8, 0.999)),
 }
 
 
 def optimizer_paths(steps: int = 30, steepness: float = 25.0) -> Figure:
-    """The same valley and the same start for three optimizers of `torch.optim`."""
-    figure, axes = plt.subplots(len(OPTIMIZERS), 1, figsize=(9, 7.2), layout="constrained", sharex=True)
+    """The same valley and the same start for four optimizers of `torch.optim`."""
+    figure, axes = plt.subplots(len(OPTIMIZERS), 1, figsize=(9, 8.4), layout="constrained", sharex=True)
     x, y = np.meshgrid(np.linspace(-10, 4, 200), np.linspace(-2.4, 2.4, 120))
     heights = (x**2 + steepness * y**2) / 2
-    for ax, (name, make), hue in zip(axes, OPTIMIZERS.items(), (4, 5, 2), strict=True):
+    for ax, (name, make), hue in zip(axes, OPTIMIZERS.items(), (4, 0, 5, 2), strict=True):
         ax.contour(x, y, heights, levels=np.geomspace(0.3, 90, 9), colors=FADED, linewidths=1)
         path = valley_path(make, steps, steepness=steepness)
         ax.plot(*zip(*path, strict=True), "-o", color=hex_color(hue), markersize=4, linewidth=1.4)
@@ -133,7 +134,7 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
     ),
     "L13_optimizers": (
         optimizer_paths,
-        "Three ways from the same start down a narrow valley: plain SGD zigzags and crawls, momentum swings past the "
-        "lowest point and comes close, Adam curves in from the side",
+        "Four ways from the same start down a narrow valley: plain SGD crawls, classical momentum swings across the "
+        "valley and arrives, Nesterov momentum swings less, Adam comes in a curve",
     ),
 }

@@ -42,7 +42,8 @@ class LiveCurves:
     """
 
     def __init__(self, epochs: int, every: int = 2) -> None:
-        self.epochs, self.every, self.handle = epochs, every, display(*self._page([], {}), display_id=True, raw=True)
+        self.epochs, self.every = epochs, every
+        self.handle = display(*self._page([], {}), display_id=True, raw=True)
 
     def __call__(self, history: Sequence[Row], raw: Mapping[int, float]) -> None:
         """Draw anew if it is time.

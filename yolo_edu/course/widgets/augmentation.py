@@ -20,7 +20,7 @@ from yolo_edu.warp import lay_out
 
 __all__ = ["hand_plan", "mosaic_builder"]
 
-JPEG_QUALITY = 80
+JPEG_QUALITY = 72
 SHOWN = 330  # CSS pixels of a picture's side
 COLORS = {
     "as photographed": (1.0, 1.0, 1.0),

@@ -112,7 +112,8 @@ def overlap_explorer(
             f"<table><tr><th>measure</th><th>value</th><th>loss, 1 − value</th></tr>{rows}</table>"
             f"<p>{measure} {words}.</p>"
             "<p>Arrows: where the gradient of the chosen measure pulls the edges of the guess; in brackets, how much "
-            "the measure would change per 100 pixels. Filled: overlap. Dotted: hull. Dashed: from center to center.</p>"
+            "the measure would change per 100 pixels. Filled: overlap. Short dashes: hull. Long "
+            "dashes: from center to center.</p>"
         )
 
     choice = ipywidgets.Dropdown(options=list(MEASURES), value=measure, description="arrows of")

@@ -170,7 +170,8 @@ def training_replay(
             f'<div style="display:flex;flex-wrap:wrap;gap:8px">{shown}</div>'
             f"<div>{svg_image(_curves(loss, quality, epoch), alt)}</div>"
             f"<p>After epoch <b>{epoch}</b>: training loss {loss[epoch]:.3f}{known}. "
-            f"Above confidence {confidence:.2f}: <b>{boxes}</b> boxes, <b>{hits}</b> of them right; {objects} objects are there.</p>"
+            f"Above confidence {confidence:.2f}: <b>{boxes}</b> boxes, "
+            f"<b>{hits}</b> of them right; {objects} objects are there.</p>"
         )
 
     epochs = sorted(frames)
