@@ -68,6 +68,13 @@ def test_judge_function(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert text.endswith("Until it is right, the lesson goes on with our own doubling.\n")
 
 
+def test_a_last_look_at_a_right_function(capsys: pytest.CaptureFixture[str]) -> None:
+    assert judged(doubled, also=lambda mine: f"{mine.__name__} is too slow.") is doubled
+    assert "9.9: doubled is too slow.\nUntil it is right" in capsys.readouterr().out
+    judged(lambda x, n: x, also=lambda mine: "never looked at")
+    assert "never looked at" not in capsys.readouterr().out
+
+
 def test_a_stub_is_not_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     def stub(x: Tensor, n: int) -> Tensor:
         raise NotImplementedError

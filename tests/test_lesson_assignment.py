@@ -40,7 +40,7 @@ def target(x: float, y: float, w: float, h: float) -> torch.Tensor:
 def test_the_rule_s_figure_follows_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     figure = figures.neighbor_rule((0.31, 0.62))
     text = words(figure)
-    for quadrant in ("left and up", "up and right", "left and down", "right and down"):
+    for quadrant in ("left and up", "right and up", "left and down", "right and down"):
         assert quadrant in text
     assert "x 1.31\ny 0.62\nin reach" in text
     assert "x −0.69\ny 0.62\nout of reach" in text
@@ -107,17 +107,19 @@ def test_the_microscope_draws_cells_and_anchors() -> None:
         }
         sizes = {(round(p.get_width(), 2), round(p.get_height(), 2)) for p in ax.patches if not p.get_fill()}
         assert sizes == {(62.5, 70.1), *((w, h) for w, h in shapes[level.anchor.unique()].tolist())}
+        named = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert named == [f"{w:.0f} × {h:.0f}" for w, h in shapes[level.anchor.unique()].tolist()]
         assert f"{len(level.anchor.unique())} of 3 anchors fit,\n{len(level.row)} entries" in ax.get_title()
     plt.close("all")
 
 
 def test_a_shared_cell_with_the_boxes_that_claim_it() -> None:
-    targets = torch.stack([target(100, 96, 40, 60), target(140, 96, 30, 60)])
+    targets = torch.stack([target(100, 96, 40, 60), target(60, 96, 30, 60)])
     figure = figures.shared_cell(torch.zeros(3, 256, 256), targets, ["jack", "queen"], 32, (3, 2))
     (ax,) = figure.axes
     assert [p.get_bbox().bounds for p in ax.patches if p.get_fill()] == [(64, 96, 32, 32)]
-    assert [p.get_bbox().bounds for p in ax.patches if not p.get_fill()] == [(80, 66, 40, 60), (125, 66, 30, 60)]
-    assert [text.get_text() for text in ax.texts] == ["jack", "queen"]
+    assert [p.get_bbox().bounds for p in ax.patches if not p.get_fill()] == [(80, 66, 40, 60), (45, 66, 30, 60)]
+    assert [text.get_text() for text in ax.texts] == ["jack", "queen", "L of\njack\nR of\nqueen"]
     plt.close(figure)
 
 
@@ -201,11 +203,12 @@ def test_the_microscope_gives_its_reasons(shown: list[str]) -> None:
 
 
 def test_what_the_lesson_says_to_try() -> None:
-    """16 × 30 drops out at exactly 64 pixels of width, and at x = 96 the releases differ."""
-    fits = [len(assign(target(92.7, 142, w, 70)[None], GRIDS, CELLS)[0].row) for w in (63.9, 64.0)]
-    assert fits == [6, 3]
+    """Shift and → makes the box 64 wide, then 16 × 30 drops out; at x = 96 the releases differ."""
+    start = assign(target(92.5, 142, 63, 70)[None], GRIDS, CELLS)
+    assert sum(len(level.row) for level in start) == 21
+    assert [len(assign(target(x, 142, w, 70)[None], GRIDS, CELLS)[0].row) for x, w in ((92.5, 63), (93, 64))] == [6, 3]
     counts = [
-        [len(one.row) for one in assign(target(96, 142, 62.5, 70)[None], GRIDS, CELLS, rule=rule)]
+        [len(one.row) for one in assign(target(96, 142, 64, 70)[None], GRIDS, CELLS, rule=rule)]
         for rule in ("r1", "r7")
     ]
     assert all(old < new for old, new in zip(*counts, strict=True))
@@ -269,6 +272,7 @@ def test_numbers_of_the_prose() -> None:
     large = DetectionData(read_spec(sample_data()), "val", image_size=416, cache=False)[28]
     assert large.image.shape[1:] == (416, 312)
     _, placed = letterbox(large.image, 256)
+    assert placed.apply(large.boxes[0]).round().tolist() == [61, 107, 124, 177]  # the start of the microscope
     left, top, right, bottom = placed.apply(large.boxes[0]).tolist()
     assert (round(right - left, 1), round(bottom - top, 1)) == (62.5, 70.1)
     assert (round((left + right) / 32, 2), round((top + bottom) / 32, 2)) == (5.79, 8.89)

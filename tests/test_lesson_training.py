@@ -34,6 +34,10 @@ def titles(figure: plt.Figure) -> list[str]:
     return [ax.get_title() for ax in figure.axes if ax.get_title()]
 
 
+def heights(ax: plt.Axes) -> list[tuple[float, ...]]:
+    return [tuple(line.get_ydata()) for line in ax.lines]
+
+
 # --- figures --------------------------------------------------------------------------------------------
 
 
@@ -67,30 +71,30 @@ def test_the_titles_of_the_valley_measure_its_ways() -> None:
 
 
 def test_live_curves_are_drawn_when_it_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Handle:
-        pages: list[Any] = []
+    first: list[Any] = []
+    pages: list[Any] = []
 
+    class Handle:
         def update(self, page: Any, *, raw: bool) -> None:
             assert raw
-            self.pages.append(page)
+            pages.append(page)
 
-    first: list[Any] = []
     monkeypatch.setattr(training_runs, "display", lambda page, **how: (first.append((page, how)), Handle())[1])
     live = figures.LiveCurves(epochs=3, every=2)
     assert first[0][1] == {"display_id": True, "raw": True}
     assert "3 epochs begins" in first[0][0]["text/plain"]
     live(HISTORY[:1], {})
-    assert Handle.pages == []
+    assert pages == []
     live(HISTORY, {2: 0.3})
     live([*HISTORY, HISTORY[1] | {"epoch": 3}], {2: 0.3})  # the last epoch
-    assert len(Handle.pages) == 2
-    assert "box 0.200 to 0.100" in Handle.pages[0]["text/plain"]
-    assert "mAP50 0.40" in Handle.pages[0]["text/html"]
+    assert len(pages) == 2
+    assert "box 0.200 to 0.100" in pages[0]["text/plain"]
+    assert "mAP50 0.40" in pages[0]["text/html"]
     figure = live.draw(HISTORY, {1: 0.1, 2: 0.3})
     loss, quality, rate = figure.axes
-    assert [line.get_ydata() for line in loss.lines] == [(0.2, 0.1), (0.03, 0.02), (0.2, 0.1)]
-    assert [line.get_ydata() for line in quality.lines] == [(0.4,), (0.1, 0.3)]
-    assert rate.lines[0].get_ydata() == (0.001, 0.002)
+    assert heights(loss) == [(0.2, 0.1), (0.03, 0.02), (0.2, 0.1)]
+    assert heights(quality) == [(0.4,), (0.1, 0.3)]
+    assert heights(rate) == [(0.001, 0.002)]
     plt.close("all")
 
 
@@ -99,7 +103,7 @@ def test_the_other_curves_draw_what_they_are_given() -> None:
     assert [t.get_text() for t in figure.axes[0].texts] == ["lowest validation loss: epoch 2"]
     plt.close(figure)
     figure = figures.rate_curves({"a": [3.0, 2, 1], "b": [3.0, math.inf, 4]})
-    assert [line.get_ydata() for line in figure.axes[0].lines] == [(3.0, 2, 1), (3.0, 4)]
+    assert heights(figure.axes[0]) == [(3.0, 2, 1), (3.0, 4)]
     plt.close(figure)
 
 
@@ -229,9 +233,12 @@ def test_the_groups_are_the_optimizer_s(kind: Any) -> None:
     model = kind((0.33, 0.125), 5)
     named = dict(model.named_parameters())
     for names, group in zip(groups(model), build_optimizer(model, RECIPES["short"]).param_groups, strict=True):
-        assert [named[name] for name in names] == pytest.approx(group["params"]) or {
-            id(named[name]) for name in names
-        } == {id(p) for p in group["params"]}
+        assert {id(named[name]) for name in names} == {id(p) for p in group["params"]}
+
+
+def test_two_thirds_of_the_tensors_are_not_decayed() -> None:
+    tensors = [len(g["params"]) for g in build_optimizer(YOLOv5v6("n", 5), RECIPES["reference"]).param_groups]
+    assert (tensors[0] + tensors[2]) / sum(tensors) == pytest.approx(2 / 3, abs=0.01)
 
 
 # --- numbers in the prose ---------------------------------------------------------------------------------

@@ -1000,4 +1000,4 @@ quiz.ask(
 # Elfwing, Uchibe, Doya 2017, arXiv:1702.03118 (SiLU) · Wang et al. 2019, arXiv:1911.11929 (CSPNet) · Bochkovskiy, Wang, Liao 2020, arXiv:2004.10934 (YOLOv4, which joined CSP, SPP and PAN first).
 # The printout and the table are the article's own; YOLOv5 has no paper.
 #
-# ← [07 Anchors and Detect, the head](07_anchors_and_detect.ipynb) · **08 The whole network** · 09 Boxes, NMS, mAP →
+# ← [07 Anchors and Detect, the head](07_anchors_and_detect.ipynb) · **08 The whole network** · [09 Boxes, NMS, mAP](09_boxes_nms_map.ipynb) →

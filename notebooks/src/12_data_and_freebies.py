@@ -319,7 +319,7 @@ figures.show(
     ),
     alt="A letterboxed photo of four cards, and two augmented images, each made of parts of four photos with boxes",
     photos=True,
-    dpi=106,
+    dpi=98,
 )
 
 # %% [markdown]
@@ -428,7 +428,7 @@ figures.show(
     ),
     alt="Canvas with four photos of cards and their boxes around a center; the middle square of it as training image",
     photos=True,
-    dpi=102,
+    dpi=92,
 )
 
 # %% [markdown]
@@ -592,7 +592,7 @@ figures.show(
     figures.photo_panels(panels, side=2.7),
     alt="Two augmented aquarium images with many fish: solid boxes stay labels, small and cut ones are dashed",
     photos=True,
-    dpi=98,
+    dpi=86,
 )
 inside, thin, little = (
     sum(len(f.keep) for f in found),
@@ -707,7 +707,7 @@ figures.show(
     figures.photo_panels(panels, cards.names, columns=2, side=2.4),
     alt="Two mosaics of cards; both laid over each other; and the first with a rectangle that shows the second",
     photos=True,
-    dpi=98,
+    dpi=90,
 )
 
 # %% [markdown]

@@ -124,3 +124,21 @@
 # | balance | factors of the levels' objectness, because a mean gives a cell of a fine grid less weight | [11](11_loss.ipynb) |
 # | focal loss, fl_gamma | cross-entropy times α (1 − p)^γ of the right answer: easy answers are silenced; 0 switches it off | [11](11_loss.ipynb) |
 # | label smoothing | asks for 1 − ε/2 and ε/2 instead of 1 and 0; the best loss is then above 0 | [11](11_loss.ipynb) |
+# | augmentation | changed pictures with answers that are still known, because the change is known | [12](12_data_and_freebies.ipynb) |
+# | letterbox | one scale for both axes, the rest gray; scale, left and top bring boxes there and back | [12](12_data_and_freebies.ipynb) |
+# | linter | checks the form of labels: file, line, way out. Whether a box is true, only eyes see | [12](12_data_and_freebies.ipynb) |
+# | mosaic | four photos meeting at a random center on a canvas of twice the size, of which a part becomes the image | [12](12_data_and_freebies.ipynb) |
+# | affine warp | one matrix and a shift for all pixels; a box becomes the upright hull of its four warped corners | [12](12_data_and_freebies.ipynb) |
+# | MixUp | two images laid over each other; in release 7.0 about half and half, with all boxes of both | [12](12_data_and_freebies.ipynb) |
+# | CutMix | a rectangle of one image shows another; boxes keep what can still be seen of them | [12](12_data_and_freebies.ipynb) |
+# | DropBlock | dropout of whole squares, because neighboring cells could fill in single holes | [12](12_data_and_freebies.ipynb) |
+# | bag of freebies | what changes training only; inference stays as fast, training does not | [12](12_data_and_freebies.ipynb) |
+# | ablation | the same training with one thing changed; seeds show how much equal attempts differ | [12](12_data_and_freebies.ipynb) |
+# | momentum of SGD | the step goes on in the direction of earlier gradients; Nesterov looks one step ahead | [13](13_training_loop.ipynb) |
+# | weight decay | pulls weights toward zero a little at every step; biases and BatchNorm are spared | [13](13_training_loop.ipynb) |
+# | warm-up | the first steps are small, because nothing is known about the scale of the gradients yet | [13](13_training_loop.ipynb) |
+# | learning rate schedule | how the step size changes over the epochs: linear or cosine | [13](13_training_loop.ipynb) |
+# | accumulation | gradients of several batches are added before a step, as if the batch were larger | [13](13_training_loop.ipynb) |
+# | EMA | a moving average of the weights; it is what is evaluated and kept | [13](13_training_loop.ipynb) |
+# | AMP, mixed precision | the forward pass in 16 bits, weights and loss in 32 | [13](13_training_loop.ipynb) |
+# | overfitting | what is learned holds for the training photos only | [13](13_training_loop.ipynb) |

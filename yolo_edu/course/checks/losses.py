@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from yolo_edu.assign import Assignment
-from yolo_edu.course.checks.compare import Function, Mistake, copied, verdict
-from yolo_edu.course.checks.functions import ROUNDS, _function_problem, judge_function
+from yolo_edu.course.checks.compare import Function, Mistake, copied
+from yolo_edu.course.checks.functions import ROUNDS, judge_function
 from yolo_edu.loss import binary_loss, objectness_target
 
 __all__ = ["focal_loss", "objectness_map", "stable_bce"]
@@ -179,18 +179,16 @@ def objectness_map(function: Target) -> Target:
             "a column does not fit into the rows.",
         ),
     ]
-    reference = "yolo_edu's own target"
-
-    def describe(shape: tuple[int, ...], entries: Entries, overlap: Tensor) -> str:
-        return f"{len(overlap)} entries on a map of shape {shape}"
-
-    try:
-        problem = _function_problem(function, _objectness_map, cases, mistakes, describe)
-        if problem is None:
-            problem = _leak(function, cases[0])
-    except NotImplementedError:
-        return verdict("11.2", None, reference, function, _objectness_map)
-    return verdict("11.2", problem or "", reference, function, _objectness_map, tried=f"{len(cases)} random inputs")
+    return judge_function(
+        "11.2",
+        function,
+        _objectness_map,
+        "yolo_edu's own target",
+        cases=cases,
+        mistakes=mistakes,
+        describe=lambda shape, entries, overlap: f"{len(overlap)} entries on a map of shape {shape}",
+        also=lambda mine: _leak(mine, cases[0]),
+    )
 
 
 def _leak(function: Target, case: tuple) -> str | None:

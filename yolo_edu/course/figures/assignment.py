@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
@@ -18,6 +19,8 @@ __all__ = ["box_frames", "entry_cells", "lit_cells", "neighbor_rule", "ratio_reg
 
 NEIGHBORS = {"left": (-1, 0), "up": (0, -1), "right": (1, 0), "down": (0, 1)}  # column, row beside the center cell
 LINES = ("-", (0, (5, 2)), (0, (1.2, 1.2)))  # the three anchors of a level
+LOOKS: Sequence[tuple[str, str]] = ((hex_color(5), "o"), (hex_color(6), "^"))  # of the points of two data sets
+FAINT = "#5a5a5a"  # text that is read all the same
 BISECTIONS = 40
 
 
@@ -63,13 +66,19 @@ def neighbor_rule(center: tuple[float, float] = (0.31, 0.62)) -> Figure:
             style = {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85}}
             y = top + (row + (0.36 if (row, column) == (1, 1) and center[1] > 0.5 else 0.5)) * side
             x = left + (column + (0.62 if (row, column) == (1, 1) and center[0] < 0.5 else 0.5)) * side
-            label(ax, x, y, words, fontsize=11, color=INK if reached else DIM, **style)
+            label(ax, x, y, words, fontsize=11, color=INK if reached else FAINT, **style)
     small, first = 0.52, 5.9
     label(ax, first, 0.3, "the four quadrants of a cell", ha="left", weight="bold")
     for index, (fx, fy) in enumerate([(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)]):
         x, y = first + index % 2 * 2.6, 1.1 + index // 2 * 2.25
         names = _patch(ax, x, y, small, (1 + fx, 1 + fy))
-        label(ax, x + 1.5 * small, y - 0.22, f"{' and '.join(names)}", fontsize=12)
+        label(
+            ax,
+            x + 1.5 * small,
+            y - 0.22,
+            f"{' and '.join(sorted(names, key=('up', 'down').__contains__))}",
+            fontsize=12,
+        )
     label(ax, first + 2.6, 5.25, "filled: the center's cell; hatched: its chosen neighbors", fontsize=11)
     return figure
 
@@ -117,25 +126,30 @@ def ratio_regions(
             ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, facecolor=color, alpha=0.17, edgecolor="none"))
             name = f"{w:.0f} × {h:.0f}"
             ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=INK, linestyle=line, label=name))
-            ax.plot(w, h, marker="s", markersize=6, color=color, markeredgecolor=INK)
-        ax.set(xscale="log", yscale="log", xlim=(1.5, 2000), ylim=(1.5, 2000), aspect="equal")
+            ax.plot(w, h, marker="s", markersize=7, color="white", markeredgecolor=INK, markeredgewidth=1.5, zorder=5)
+        ax.set(
+            xscale="log", yscale="log", xlim=(1.5, 8000), ylim=(1.5, 2000), aspect="equal"
+        )  # wide: room for the legend
         ax.set_xlabel("width, pixels", fontsize=12)
         ax.set_title(level, fontsize=13)
         ax.tick_params(labelsize=11)
         ax.spines[["top", "right"]].set_visible(False)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter("{x:g}")
-        ax.legend(loc="lower right", frameon=False, fontsize=11)
+        ax.legend(handles=ax.patches[1::2], loc="lower right", frameon=False, fontsize=11)
     axes[0].set_ylabel("height, pixels", fontsize=12)
+    marks = [Line2D([], [], linestyle="", marker="s", color="white", markeredgecolor=INK, markersize=7, label="anchor")]
+    for name, (color, marker) in zip(sizes or {}, LOOKS, strict=False):
+        marks.append(Line2D([], [], linestyle="", marker=marker, color=color, label=f"objects: {name}"))
+    figure.legend(handles=marks, loc="outside upper center", ncols=len(marks), frameon=False, fontsize=11)
     plt.close(figure)
     return figure
 
 
 def _points(ax: Axes, sizes: Mapping[str, Tensor]) -> None:
-    looks: Sequence[tuple[str, str]] = ((hex_color(5), "o"), (hex_color(6), "^"))
-    for (name, values), (color, marker) in zip(sizes.items(), looks, strict=False):
-        style = {"s": 22, "marker": marker, "edgecolors": INK, "linewidths": 0.4, "alpha": 0.8, "zorder": 3}
-        ax.scatter(*values.T.tolist(), color=color, label=name, **style)  # type: ignore[arg-type]
+    for values, (color, marker) in zip(sizes.values(), LOOKS, strict=False):
+        style = {"s": 12, "marker": marker, "linewidths": 0, "alpha": 0.45, "zorder": 3}
+        ax.scatter(*values.T.tolist(), color=color, **style)  # type: ignore[arg-type]
 
 
 # Name in img/ → how it is drawn, and what it shows.

@@ -7,13 +7,14 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from torch import Tensor
 
 from yolo_edu.assign import Assignment, Rule, assign
 from yolo_edu.boxes import cxcywh_to_xyxy, scale_boxes, xyxy_to_cxcywh
-from yolo_edu.course.figures.diagram import INK, LEVEL_COLORS, WORK_COLORS, hex_color
+from yolo_edu.course.figures.diagram import INK, LEVEL_COLORS, hex_color
 from yolo_edu.data import letterbox
 from yolo_edu.draw import draw_grid, show_image
 from yolo_edu.model.detect import STRIDES, encode_box
@@ -50,7 +51,7 @@ def _outline(ax: Axes, corners: Sequence[float], color: str, **style: object) ->
 
 
 def _dot(ax: Axes, x: float, y: float) -> None:
-    ax.plot(x, y, marker="o", markersize=6, color=WORK_COLORS["marked"], markeredgecolor="white", zorder=6)
+    ax.plot(x, y, marker="o", markersize=6, color=hex_color(1), markeredgecolor="black", zorder=6)
 
 
 # --- one box in every frame -----------------------------------------------------------------------------
@@ -105,6 +106,7 @@ def box_frames(photo: Tensor, box: Tensor, size: int, level: int, anchor: Tensor
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.margins(x=0.3)
     ax.set_title("6 what the convolution must say", fontsize=12)
+    ax.set_xlabel("raw number, no unit", fontsize=11)
     ax.tick_params(labelsize=11)
     ax.spines[["top", "right"]].set_visible(False)
     plt.close(figure)
@@ -137,7 +139,7 @@ def entry_cells(image: Tensor, target: Tensor, anchors: Tensor, *, rule: Rule = 
             hatch = None if letter[0] == "C" else "///"
             corner = column * stride, row * stride
             ax.add_patch(
-                Rectangle(corner, stride, stride, facecolor=color, edgecolor="black", alpha=0.7, hatch=hatch, zorder=3)
+                Rectangle(corner, stride, stride, facecolor=color, edgecolor="black", alpha=0.4, hatch=hatch, zorder=3)
             )
             middle = corner[0] + stride / 2, corner[1] + stride / 2
             words = ax.text(
@@ -148,17 +150,23 @@ def entry_cells(image: Tensor, target: Tensor, anchors: Tensor, *, rule: Rule = 
         used = entries.anchor.unique().tolist()
         for a in used:
             w, h = (shapes[a] * stride).tolist()
-            _outline(
-                ax, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), color, linestyle=LINES[a], linewidth=1.5, zorder=5
-            )
+            corners = x - w / 2, y - h / 2, x + w / 2, y + h / 2
+            _outline(ax, corners, color, linestyle=LINES[a], linewidth=1.5, zorder=5)
         reach = [box[2:].max().item() * 0.75, 2.3 * stride, *(shapes[used].flatten() * stride * 0.55).tolist()]
         half = min(max(reach), size / 2)
         shown = [min(max(v, half), size - half) for v in (x, y)]  # the crop's middle; it stays inside the square
         (left, right), (top, bottom) = ((v - half, v + half) for v in shown)
         ax.set(xlim=(left, right), ylim=(bottom, top))
         ax.set_title(f"{name}: {len(used)} of {len(shapes)} anchors fit,\n{len(entries.row)} entries", fontsize=12)
+        lines = [Line2D([], [], color=color, linestyle=LINES[a], label=_shape(shapes[a] * stride)) for a in used]
+        style = {"ncols": 3, "handlelength": 1.8, "columnspacing": 1.0, "handletextpad": 0.5, "frameon": False}
+        ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=11, **style)
     plt.close(figure)
     return figure
+
+
+def _shape(size: Tensor) -> str:
+    return " × ".join(f"{v:.0f}" for v in size.tolist())
 
 
 def shared_cell(image: Tensor, targets: Tensor, names: Sequence[str], stride: int, cell: tuple[int, int]) -> Figure:
@@ -172,12 +180,12 @@ def shared_cell(image: Tensor, targets: Tensor, names: Sequence[str], stride: in
         cell: row, column.
     """
     size = image.shape[-1]
-    figure, ax = plt.subplots(figsize=(5.4, 3.3), layout="constrained")
+    figure, ax = plt.subplots(figsize=(8.0, 4.8), layout="constrained")
     show_image(ax, image)
     draw_grid(ax, size, size, stride)
     corner = cell[1] * stride, cell[0] * stride
     ax.add_patch(
-        Rectangle(corner, stride, stride, facecolor=WORK_COLORS["marked"], edgecolor="black", alpha=0.6, zorder=3)
+        Rectangle(corner, stride, stride, facecolor="white", edgecolor="black", linewidth=1.5, alpha=0.75, zorder=5)
     )
     boxes = scale_boxes(targets[:, 2:], size, size)
     for number, (name, box) in enumerate(zip(names, boxes, strict=True)):
@@ -187,6 +195,12 @@ def shared_cell(image: Tensor, targets: Tensor, names: Sequence[str], stride: in
         ax.plot(*box[:2].tolist(), marker="os"[number % 2], markersize=7, color=color, markeredgecolor=INK, zorder=6)
         words = ax.text((x1 + x2) / 2, y1 - 4, name, ha="center", fontsize=12, color="white", weight="bold", zorder=7)
         words.set_path_effects([Stroke(linewidth=2.2, foreground="black"), Normal()])
+    claims = []
+    for name, (x, y) in zip(names, (boxes[:, :2] / stride).tolist(), strict=True):
+        beside = cell[0] - int(y), cell[1] - int(x)  # rows, columns from the object's own cell
+        claims.append(f"{LETTERS[beside]} of\n{name}")
+    middle = corner[0] + stride / 2, corner[1] + stride / 2
+    ax.text(*middle, "\n".join(claims), ha="center", va="center", fontsize=10.5, color=INK, zorder=7)
     highest, lowest = (boxes[:, 1] - boxes[:, 3]).min().item(), (boxes[:, 1] + boxes[:, 3]).max().item()
     ax.set(xlim=(0, size), ylim=(min(size, lowest), max(0, highest)))
     plt.close(figure)

@@ -1,12 +1,9 @@
 """Things to play with in lesson 12: a mosaic is built."""
 
-import base64
 import html
 from collections.abc import Sequence
 
-import cv2
 import ipywidgets
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,13 +11,13 @@ from yolo_edu.augment import AugmentSettings, Plan, render
 from yolo_edu.caption import class_color, text_color
 from yolo_edu.course.figures.augmentation_photos import SceneBoxes, scene_boxes
 from yolo_edu.course.figures.diagram import INK
+from yolo_edu.course.figures.display import pixels_url
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.data import Pool
 from yolo_edu.warp import lay_out
 
 __all__ = ["hand_plan", "mosaic_builder"]
 
-JPEG_QUALITY = 72
 SHOWN = 330  # CSS pixels of a picture's side
 COLORS = {
     "as photographed": (1.0, 1.0, 1.0),
@@ -71,9 +68,7 @@ def _jpeg(pixels: Tensor) -> str:
     """(3, H, W) uint8, or float in [0, 1], as a data address."""
     if pixels.is_floating_point():
         pixels = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
-    image = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()[..., ::-1])
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    return pixels_url(pixels.permute(1, 2, 0).numpy())
 
 
 def _box(box: Sequence[float], label: int, name: str, unit: float, *, dashed: bool) -> str:

@@ -208,16 +208,16 @@ def _curves(loss: Mapping[int, float], quality: Mapping[int, float], epoch: int)
         base = (row + 1) * (high + 34) - 14
 
         def place(e: int, v: float, base: float = base, top: float = top) -> tuple[float, float]:
-            return 70 + e / last * (width - 90), base - v / top * high
+            return 10 + e / last * (width - 40), base - v / top * high
 
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(e, v) for e, v in sorted(values.items())))
-        parts.append(f'<path d="M70 {base - high}V{base}H{width - 20}" stroke="{DIM}" fill="none"/>')
+        parts.append(f'<path d="M10 {base - high}V{base}H{width - 20}" stroke="{DIM}" fill="none"/>')
         parts.append(f'<polyline points="{points}" fill="none" stroke="{hex_color(hue)}" stroke-width="2.5"/>')
-        parts.append(f'<text x="74" y="{base - high - 6}">{name}, from 0 to {top:.2f}</text>')
+        parts.append(f'<text x="16" y="{base - high - 6}">{name}, from 0 to {top:.2f}</text>')
         if epoch in values:
             x, y = place(epoch, values[epoch])
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{hex_color(hue)}" stroke="#000"/>')
-    x = 70 + epoch / last * (width - 90)
+    x = 10 + epoch / last * (width - 40)
     bottom = 2 * (high + 34) - 14
     parts.append(f'<path d="M{x:.1f} 20V{bottom}" stroke="{INK}" stroke-dasharray="4 3"/>')
     parts.append(f'<text x="{min(x, width - 90):.1f}" y="{bottom + 18}">epoch {epoch}</text>')
