@@ -229,9 +229,8 @@ for name, shapes in zip(levels, anchors.tolist(), strict=True):
     for w, h in shapes:
         ratios = width / w, height / h
         off = max(max(r, 1 / r) for r in ratios)
-        print(
-            f"{name} {w:>4.0f} × {h:<4.0f} {ratios[0]:>9.2f} {ratios[1]:>8.2f} {off:>7.2f}  {'fits' if off < 4 else 'no'}"
-        )
+        verdict = "fits" if off < 4 else "no"
+        print(f"{name} {w:>4.0f} × {h:<4.0f} {ratios[0]:>9.2f} {ratios[1]:>8.2f} {off:>7.2f}  {verdict}")
 
 # %% [markdown]
 # Seven of nine fit, on all three levels. No level is *the* level of an object: several may take it, each with its own cells.
@@ -273,7 +272,8 @@ anchor = anchors[1, 1]
 both = torch.stack([anchor * 3.9, anchor * torch.tensor([4.5, 1.0])])  # (2, 2)
 centered = [cxcywh_to_xyxy(torch.cat([torch.zeros_like(s), s], dim=-1)) for s in (both, anchor)]
 overlap, fits = iou(centered[0], centered[1]), anchor_test(both, anchor[None])[0]
-for text, value, fit in zip(("3.9 × as wide, 3.9 × as high", "4.5 × as wide, as high"), overlap, fits, strict=True):
+words = ("3.9 × as wide, 3.9 × as high", "4.5 × as wide, as high")
+for text, value, fit in zip(words, overlap, fits, strict=True):
     print(f"{text:<30} IoU {value:.3f}  {'in reach' if fit else 'out of reach'}")
 assert overlap[0] < overlap[1]  # the overlap prefers the one that can never be predicted
 assert fits.tolist() == [True, False]
@@ -361,7 +361,7 @@ for name, offset in offsets.items():
 
 # %%
 def neighbor_cells(x, y, columns, rows):
-    """Center x, y in cells of a grid → [center, left, up, right, down], True where that cell is chosen."""
+    """Center x, y in cells → [center, left, up, right, down], True where that cell is chosen."""
     # YOUR CODE instead of the next line
     raise NotImplementedError
 
@@ -449,7 +449,7 @@ for name, targets in truth.items():
 # What *right* gets is a surprise. The code finds a neighbor's cell by moving the center by half a cell before rounding down. 4.0 + 0.5 rounds down to 4, the center's cell. So that cell stands in the list twice.
 
 # %%
-on_border = torch.tensor([[0, 0, 4.0 / 8, 2.7 / 8, 1 / 8, 1 / 8]])  # x = 4.0, y = 2.7 in cells of an 8 × 8 grid
+on_border = torch.tensor([[0, 0, 4.0 / 8, 2.7 / 8, 1 / 8, 1 / 8]])  # x 4.0, y 2.7 of 8 × 8 cells
 one_anchor = torch.ones(1, 1, 2)  # one cell wide, one high
 for rule, release in (("r1", "June 2020"), ("r7", "release 7.0")):
     chosen = chosen_cells(torch.tensor([[4.0, 2.7]]), 8, 8, rule)[:, 0].tolist()
@@ -505,7 +505,8 @@ for name, targets in truth.items():
     whole = center[center % 1 == 0]
     print(f"{name:<9} whole {share[0]:6.1%}, quarters {share[1]:6.1%}, eighths {share[2]:6.1%}; ", end="")
     print(f"of {len(whole)} whole ones {int((whole % 8 == 0).sum())} are multiples of 8")
-assert share[1] > 0.96 and share[2] == 1  # noqa: PT018
+assert share[1] > 0.96
+assert share[2] == 1  # the aquarium's
 
 # %% [markdown]
 # Nearly all of the aquarium's coordinates lie on quarters, so every fourth is a whole number, and of these about every eighth is the border of two cells of P3. The cards have no raster; yet their seven whole numbers all lie on a border. The border case is rare only in thought. The clamp never came into play: a box of some width inside its
@@ -660,7 +661,7 @@ assert [*reversed(names)][winner] == "queen"
 
 # %%
 def last_words(targets, size):
-    """For each level: its entries, their slots as numbers, and for each entry the last entry of its slot."""
+    """For each level: entries, their slots as numbers, and the last entry of each one's slot."""
     images, grids = int(targets[:, 0].max()) + 1, [(size // stride, size // stride) for stride in STRIDES]
     for (n, _), level in zip(grids, assign(targets, grids, cells), strict=True):
         slot = ((level.image * 3 + level.anchor) * n + level.row) * n + level.column
@@ -691,7 +692,8 @@ for name, targets in truth.items():
         lost = level.target[last] != level.target
         entries_of += level.target.bincount(minlength=len(targets))
         lost_by += level.target[lost].bincount(minlength=len(targets))
-    any_lost, half, every = (lost_by > 0), (lost_by > entries_of / 2), (lost_by == entries_of) & (entries_of > 0)
+    any_lost, half = lost_by > 0, lost_by > entries_of / 2
+    every = (lost_by == entries_of) & (entries_of > 0)
     print(f"{name:<9} of {int((entries_of > 0).sum())} objects with entries ", end="")
     print(f"{int(any_lost.sum())} lose some, ", end="")
     print(f"{int(half.sum())} more than half, {int(every.sum())} all")
@@ -742,10 +744,8 @@ sizes = truth["aquarium"][:, 4:] * size  # pixels of the square
 nobody = ~fitting_anchors(sizes, anchors.reshape(-1, 2), 4.0).any(dim=0)
 least = anchors[0, 0] / 4  # a quarter of 10 × 13, the smallest anchor
 below = sizes[nobody] <= least  # (67, 2) width, height
-print(
-    f"{len(below)} objects: at most {least[0]} wide or at most {least[1]} high {int(below.any(dim=1).sum())}, ", end=""
-)
-print(f"both {int(below.all(dim=1).sum())}")
+either, as_well = int(below.any(dim=1).sum()), int(below.all(dim=1).sum())
+print(f"{len(below)} objects; at most {least[0]} wide or {least[1]} high: {either}, both: {as_well}")
 assert (either, as_well) == (67, 15)
 assert int(nobody.sum()) == table["aquarium", 256][3] == 67
 
@@ -768,7 +768,7 @@ assert int(nobody.sum()) == table["aquarium", 256][3] == 67
 # | **ATSS** (2019) | IoU above a threshold computed for each object | center inside the object | none |
 # | this rule | all anchors off by less than 4 | of the center, and neighbors | none |
 #
-# By YOLOv3's rule the 342 cards would give 342 entries, not 6,276. ATSS argues that the rule of assignment is the essential difference between detectors with and without anchors. (All but the entries is from the papers, not measured here.)
+# By YOLOv3's rule the 342 cards would give 342 entries, not 6,276. ATSS argues that the rule of assignment is the essential difference between detectors with and without anchors. (The table is from the papers; nothing of it is measured here.)
 #
 # ## Quiz
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -22,7 +23,7 @@ from yolo_edu.model.detect import STRIDES, encode_box
 __all__ = ["box_frames", "entry_cells", "lit_cells", "shared_cell"]
 
 LETTERS = {(0, 0): "C", (0, -1): "L", (-1, 0): "U", (0, 1): "R", (1, 0): "D"}  # row, column beside the center cell
-LINES = ("-", (0, (5, 2)), (0, (1.2, 1.2)))  # the three anchors of a level
+LINES: Sequence[Any] = ("-", (0, (5, 2)), (0, (1.2, 1.2)))  # the three anchors of a level
 
 
 def lit_cells(level: Assignment) -> dict[tuple[int, int], str]:
