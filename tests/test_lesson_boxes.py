@@ -119,6 +119,14 @@ def test_suppression_steps_count_what_they_show() -> None:
         assert wanted in text
 
 
+def test_photo_and_square_say_the_size_of_what_they_show() -> None:
+    boxes = torch.tensor([[5.0, 5, 20, 20], [30, 30, 50, 50]])
+    pictures = {"one": (torch.zeros(3, 60, 80), boxes), "two": (torch.zeros(3, 40, 40), boxes / 2)}
+    text = words(figures.photo_and_square(pictures, ["ace", "king"]))
+    for wanted in ("one, 80 × 60 pixels", "two, 40 × 40 pixels", "ace", "king"):
+        assert wanted in text
+
+
 # --- widgets --------------------------------------------------------------------------------------------
 
 

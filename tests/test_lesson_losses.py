@@ -151,13 +151,16 @@ def test_what_there_is_to_find_in_the_box_loss_explorer(shown: list[tuple[Any, s
     """The folded answer below the widget."""
     explorer = widgets.box_loss_explorer(ANCHOR, {"right": RIGHT}, start=(-1.5, 1.0, -0.5, -0.3))
     assert set(gradients(moved(explorer, measure="IoU", x=-6)).values()) == {0.0}
-    for measure, x, w in (("GIoU", -0.001, -0.11), ("CIoU", -0.001, -0.07)):
+    for measure, x, other, slope, w in (("GIoU", -0.001, "y", 0.11, -0.11), ("CIoU", -0.001, "h", -0.07, -0.07)):
         found = gradients(moved(explorer, measure=measure))
         assert found["x"] == pytest.approx(x, abs=5e-4)
         assert found["w"] == pytest.approx(w, abs=5e-3)
-    page = moved(explorer, x=-1.5, w=6, h=6)
-    assert "Loss 1 − CIoU = 0.97" in page
-    assert max(abs(gradients(page)[name]) for name in "wh") < 1e-3
+        assert found[other] == pytest.approx(slope, abs=6e-3)
+    for measure, loss in (("GIoU", 0.94), ("CIoU", 0.97)):
+        page = moved(explorer, measure=measure, x=-1.5, w=6, h=6)
+        (value,) = re.findall(rf"Loss 1 − {measure} = (\d\.\d+)", page)
+        assert round(float(value), 2) == loss
+        assert max(abs(gradients(page)[name]) for name in "wh") < 1e-3
 
 
 def test_focal_explorer_counts_easy_negatives(shown: list[tuple[Any, str]]) -> None:
@@ -210,8 +213,9 @@ def test_numbers_of_the_prose() -> None:
     assert round(-math.log(torch.tensor(1.0).sigmoid()), 2) == 0.31  # a doubled sigmoid, wanted 1
     starts = [prior_logits(stride, 5, 0.99999)[0] for stride in (8, 16, 32)]
     assert [round(x, 1) for x in starts] == [-6.7, -5.3, -3.9]
-    q = 8 / 6400  # an entry of P3 against an empty cell
-    assert -math.log(q) / math.log(1 + q) > 5000
+    for stride, ratio in ((8, 5351), (32, 198)):  # an entry against an empty cell
+        q = 8 / (640 / stride) ** 2
+        assert round(-math.log(q) / math.log(1 + q)) == ratio
     assert 1 - torch.tensor(15.0, dtype=torch.float64).sigmoid() == pytest.approx(3e-7, rel=0.03)
     terms = [-0.95 * math.log(0.95), -0.05 * math.log(0.05)]
     assert [round(term, 4) for term in terms] == [0.0487, 0.1498]

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 11 · The loss: where, whether, what
 #
-# **60 minutes · difficulty ●●●●○ · importance ●●●●●**
+# **90 minutes · difficulty ●●●●○ · importance ●●●●●**
 #
 # After this lesson you can
 # - say which prediction each of the three terms asks, and what it is compared with,
@@ -74,7 +74,15 @@ figures.show(
 # and mentions `fl_gamma`. All of that holds. It gives no formula, though. This lesson gives every one.
 #
 # ## 1 Three questions
-# Each prediction holds 4 + 1 + K numbers, and each part has its own question.
+# Each prediction holds 4 + 1 + K numbers, and each part has its own question. The terms of release 7.0 in one table; the sections say how each comes about:
+#
+# | term | who is asked | target | cost | mean over |
+# |---|---|---|---|---|
+# | box | entries | the true box | 1 − CIoU | entries of a level |
+# | objectness | every prediction | CIoU at present, 0 if no entry | cross-entropy | predictions of a level |
+# | class | entries | 1 for the true class, else 0 | cross-entropy | entries and classes |
+#
+# The levels are added (objectness with a weight), each term is multiplied by its gain.
 
 # %%
 figures.show(figures.loss_terms(), alt=figures.FIGURES["L11_terms"][1], dpi=74)
@@ -116,7 +124,7 @@ quiz.predict(
 #
 # total = (box + objectness + class) · B
 #
-# Two sets of gains matter: those of the June 2020 release, the article's, and those of release 7.0 (November 2022).
+# (Objectness adds a factor for each level, the balance: section 5.) Two sets of gains matter: those of the June 2020 release, the article's, and those of release 7.0 (November 2022).
 
 # %%
 print(f"{'':<28}{'box':>6}{'objectness':>12}{'class':>9}  balance of the levels")
@@ -154,6 +162,7 @@ twice = detection_loss(
     settings,
 )
 ratios = [round((b / a).item(), 4) for a, b in zip(loss, twice, strict=True)]  # total, box, objectness, class
+assert ratios == [2.0, 1.0, 1.0, 1.0]
 
 # %% [markdown]
 # **Predict, then run:** the same eight photos twice, as one batch of 16. By which factor does the *total* grow?
@@ -162,12 +171,10 @@ ratios = [round((b / a).item(), 4) for a, b in zip(loss, twice, strict=True)]  #
 quiz.predict(
     "total of 16 over total of 8",
     answer=ratios[0],
-    why="The parts are means and stay the same; the total is multiplied by the batch size. It acts like a sum over photos, "
-    "so gradients of several batches can simply be added up (lesson 13).",
+    why="The parts are means and stay the same; the total is multiplied by the batch size. So gradients of several batches "
+    "can be added up (lesson 13). With different photos it is only nearly a sum over photos: box and class average over "
+    "the entries of the whole batch, so a photo with many entries counts more.",
 )
-
-# %%
-assert ratios == [2.0, 1.0, 1.0, 1.0]
 
 # %% [markdown]
 # ## 2 Yes or no: binary cross-entropy on raw numbers
@@ -205,7 +212,7 @@ assert not math.isfinite(by_the_book(torch.tensor(20.0), no))
 # sigmoid and logarithm belong together.
 #
 # ### Exercise 11.1 · Cross-entropy that cannot overflow (6 minutes, ●●○○○)
-# Return the **mean** over all numbers. The check tries logits up to ±200 too.
+# Return the **mean** over all numbers. The check tries logits up to ±200 too, and the gradient at exactly 0, where max(x, 0) has a corner.
 
 
 # %%
@@ -218,19 +225,20 @@ def stable_bce(logits, wanted):
 stable_bce = checks.stable_bce(stable_bce)
 
 # %% [markdown]
-# <details><summary>Hint 1</summary>max(x, 0) is <code>logits.clamp(min=0)</code>.</details>
+# <details><summary>Hint 1</summary>max(x, 0) is <code>torch.maximum(logits, torch.zeros_like(logits))</code>. At exactly 0 it has slope ½, so the whole gradient is σ(0) − y, as it must be. <code>clamp(min=0)</code> and <code>relu</code> give the same values, but a number that starts at 0 and should say "no" would get no gradient.</details>
 # <details><summary>Hint 2</summary>e^(−|x|) is <code>(-logits.abs()).exp()</code>, and <code>torch.log1p(t)</code> is ln(1 + t), exact for small t as well.</details>
 # <details><summary>Solution</summary>
 #
 # ```python
 # def stable_bce(logits, wanted):
-#     each = logits.clamp(min=0) - logits * wanted + torch.log1p((-logits.abs()).exp())
+#     positive = torch.maximum(logits, torch.zeros_like(logits))
+#     each = positive - logits * wanted + torch.log1p((-logits.abs()).exp())
 #     return each.mean()
 # ```
 # </details>
 
 # %%
-logits = torch.randn(4, 7, requires_grad=True)
+logits = torch.cat([torch.randn(4, 6), torch.zeros(4, 1)], dim=1).requires_grad_()  # the last column is exactly 0
 wanted = torch.rand(4, 7)
 value = stable_bce(logits, wanted)
 torch.testing.assert_close(value, F.binary_cross_entropy_with_logits(logits, wanted))
@@ -294,10 +302,10 @@ assert each[1] > -math.log(torch.tensor(1.0).sigmoid())
 #
 # For objectness and class:
 #
-# - **Objectness:** q = 8 / (640 / stride)². Nearly every cell must say no, so the mean of a level is about ln(1 + q).
-# - **Class:** q = 0.6 / (K − 0.99) (release 7.0 subtracts 0.99999). Of K questions one is a yes: the mean is ln(1 + q) − ln(q) / K.
+# - **Objectness:** q = 8 / (640 / stride)². (Lesson 07: the release expects eight objects in an image of 640 pixels, spread over the cells, and keeps this for other sizes.) Nearly every cell must say no, so the mean of a level is about ln(1 + q).
+# - **Class:** q = 0.6 / (K − 0.99999) in release 7.0. (0.99 in June 2020. Lesson 07: with 80 classes, all together start at about 0.6.) Of K questions one is a yes: the mean is ln(1 + q) − ln(q) / K.
 #
-# **Predict, then run:** K = 5 classes, the constant of release 7.0, before gains. Rounded to two decimals:
+# **Predict, then run:** K = 5 classes, q = 0.6 / 4, before gains. Rounded to two decimals:
 
 # %%
 quiz.predict(
@@ -305,6 +313,9 @@ quiz.predict(
     answer=round(math.log(1.15) - math.log(0.15) / 5, 2),
     why="q = 0.6 / 4 = 0.15. ln 1.15 = 0.14, and −ln(0.15) / 5 = 0.38. A start at ½ would cost ln 2 = 0.69.",
 )
+
+# %% [markdown]
+# `expected_raw` gives the raw maps of a network that knows nothing but its priors: every objectness and class number is its bias, and x, y, w, h are 0.
 
 # %%
 strides, K = model.strides, 5
@@ -320,13 +331,17 @@ print(f"exactly: objectness {exact.objectness:.4f}, class {exact.classification:
 assert math.isclose(by_formula["class"], exact.classification, rel_tol=1e-3)
 
 # %% [markdown]
-# The class term comes out by hand. Objectness does not: the entries are missing. They should say yes and cost up to −ln q, which is 6.7 on P3, thousands of times the cost of an empty cell. Few as they are, they make up
+# The class term comes out by hand. Objectness does not: the entries are missing. They should say yes and cost up to −ln q. On P3 that is 6.7, five thousand times the cost of an empty cell; on P5 it is still two hundred times. Few as they are, they make up
 # most of the term. Section 5 adds them. Now a network with random weights, on the photos:
 
 # %%
 torch.manual_seed(0)
 fresh = YOLOv5v6("n", 5).train()
-print(first_loss(fresh, batch, settings, device=torch.device("cpu")))
+print(
+    str(first_loss(fresh, batch, settings, device=torch.device("cpu")))
+    .replace(": ", ":\n    ", 1)
+    .replace(", ", ",\n    ")
+)
 
 # %% [markdown]
 # This is one of the checks of `yolo-edu doctor`. It calls a part good if it lies within a factor of 2 of the expected number, because random weights shift it. What do mistakes look like? Four of them,
@@ -362,23 +377,23 @@ for classes, network in ((5, fresh), (80, YOLOv5v6("n", 80).train())):
         start = network(batch.images)
     for name, numbers in planted(start, classes).items():
         found = detection_loss(numbers, targets, anchors, gains)
-        ratio = [(a / b).item() for a, b in ((found.objectness, due.objectness), (found.classification, due[3]))]
+        ratio = [
+            (a / b).item() for a, b in ((found.objectness, due.objectness), (found.classification, due.classification))
+        ]
         factors[classes, name] = ratio
         good = all(1 / 2 <= r <= 2 for r in ratio)
         print(
             f"K = {classes:<3} {name:<25} objectness × {ratio[0]:6.2f}   class × {ratio[1]:5.2f}   {'✓' if good else '✗'}"
         )
-
-# %% [markdown]
-# A forgotten objectness prior and a doubled sigmoid shout: the term starts more than twenty times too high. For 80 classes the class term shouts as well. For 5 classes it whispers: without its prior it is
-# half as much again, and with the prior for 80 classes about twice, which is at the edge of the check. Know what your check can see.
-
-# %%
 assert all(1 / 2 <= r <= 2 for k in (5, 80) for r in factors[k, "as it should be"])
 assert min(factors[k, name][0] for k in (5, 80) for name in ("no objectness prior", "σ twice")) > 20
 assert factors[80, "no class prior"][1] > 5
 assert factors[5, "no class prior"][1] < 1.7
 assert 1.7 < factors[5, "class prior for K = 80"][1] < 2.2
+
+# %% [markdown]
+# A forgotten objectness prior and a doubled sigmoid shout: the term starts more than twenty times too high. For 80 classes the class term shouts as well. For 5 classes it whispers: without its prior it is
+# half as much again, and with the prior for 80 classes about twice, which is at the edge of the check. Know what your check can see.
 
 # %% [markdown]
 # ## 4 Where: the box term
@@ -402,7 +417,25 @@ print(f"box term {box_term:.4f}")
 torch.testing.assert_close(box_term, loss.box)
 
 # %% [markdown]
-# A gradient must find its way from this number to the raw ones. Below, one prediction in the cell left of its object: the true center is 1.2 cells to the right of the cell's corner, the true box one cell wide and high,
+# One of them with its numbers, the worst entry of P3. Its three costs, before means and gains (why its objectness target is the overlap, section 5 says):
+
+# %%
+e = int(overlaps[0].argmin())
+image, anchor, row, column, label, truth, _ = (field[e] for field in entries[0])
+numbers, overlap = raw[0][image, anchor, row, column], overlaps[0][e]  # (5 + K,)
+for name, values in {
+    "raw x, y, w, h": numbers[:4],
+    "decoded box, cells": decode_box(numbers[:4], anchors[0, anchor]),
+    "true box, cells": truth,
+    "objectness and classes": numbers[4:].sigmoid(),
+}.items():
+    print(f"{name:<23}", *(f"{value:6.2f}" for value in values.tolist()))
+print(f"true class {label}; CIoU {overlap:.3f}, so the box costs {1 - overlap:.3f},", end=" ")
+print(f"objectness {binary_loss(numbers[4], overlap):.3f},", end=" ")
+print(f"class {binary_loss(numbers[5:], F.one_hot(label, K).float()):.4f}")
+
+# %% [markdown]
+# A gradient must find its way from the cost of a box to its raw numbers. Below, one prediction in the cell left of its object: the true center is 1.2 cells to the right of the cell's corner, the true box one cell wide and high,
 # as is the anchor. Only raw x moves.
 
 # %%
@@ -451,7 +484,7 @@ aims = {
 explorer = widgets.box_loss_explorer(shape, aims, start=(-1.5, 1.0, -0.5, -0.3))
 
 # %% [markdown]
-# <details><summary>What there is to find</summary>With IoU, none: the boxes do not touch. With GIoU and CIoU, raw x gets hardly any either, about −0.001, because its sigmoid is saturated. Raw w gets a hundred times as much (GIoU −0.11, CIoU −0.07). It is negative, so training makes the box wider, until it touches the object. At raw w and h of 6 the box is far too large and the loss 0.97 (with raw x back at −1.5), yet both gradients are below 0.001: saturated again.</details>
+# <details><summary>What there is to find</summary>With IoU, none: the boxes do not touch. With GIoU and CIoU, raw x gets hardly any either, about −0.001, because its sigmoid is saturated. Raw w gets a hundred times as much (GIoU −0.11, CIoU −0.07). It is negative, so training makes the box wider, until it touches the object. GIoU moves raw y as strongly (+0.11), CIoU raw h (−0.07). At raw w and h of 6 the box is far too large and the loss 0.94 with GIoU, 0.97 with CIoU (raw x back at −1.5), yet both gradients are below 0.001: saturated again.</details>
 
 # %% [markdown]
 # ## 5 Whether: the objectness term
@@ -464,7 +497,7 @@ explorer = widgets.box_loss_explorer(shape, aims, start=(-1.5, 1.0, -0.5, -0.3))
 # - the target is **detached**: it is a number to aim at, and no gradient flows through it.
 #
 # ### Exercise 11.2 · The objectness target (10 minutes, ●●●○○)
-# Start with a map of zeros of the given shape and write the entries into it. A loop is fine. (A plain `target[…] = overlap` on all entries at once usually lets the last one stand, but PyTorch does not promise it.)
+# Start with a map of zeros of the given shape and write the entries into it. `entries` is a tuple of four index tensors: image, anchor, row, column. A loop is fine. (A plain `target[…] = overlap` on all entries at once usually lets the last one stand, but PyTorch does not promise it.)
 
 
 # %%
@@ -493,6 +526,7 @@ objectness_map = checks.objectness_map(objectness_map)
 # </details>
 
 # %%
+# the first four fields of an assignment are image, anchor, row, column
 aim = [
     objectness_map(x.shape[:4], level[:4], overlap) for x, level, overlap in zip(raw, entries, overlaps, strict=True)
 ]
@@ -502,8 +536,8 @@ print(f"objectness term {objectness_term:.4f}")
 torch.testing.assert_close(objectness_term, loss.objectness)
 
 # %% [markdown]
-# With the target, section 3 can be finished. A cell with raw number ln q and target y costs ln(1 + q) − y · ln q. So the mean of a level is ln(1 + q) − ȳ · ln q, with ȳ the mean target of its cells. A fresh network's boxes are
-# its anchors; their overlaps give the targets.
+# With the target, section 3 can be finished. A cell with raw number ln q and target y costs ln(1 + q) − y · ln q. So the mean of a level is ln(1 + q) − ȳ · ln q, with ȳ the mean target of its cells. In the expected
+# raw numbers x, y, w, h are 0, so each box is its anchor in the middle of the cell. Their overlaps give the targets.
 
 # %%
 prior, first = expected_raw(model, len(batch.images), 256), 0.0
@@ -519,25 +553,28 @@ assert math.isclose(first, exact.objectness, rel_tol=1e-4)
 
 # %%
 photo = 2  # four cards
-figures.show(
-    figures.objectness_maps(batch.images[photo], [wanted[photo].amax(dim=0) for wanted in aim]),
-    alt="Target: on the photo of four cards, a few cells around each card's center should say object, all others nothing",
-    photos=True,
-    dpi=70,
-)
-figures.show(
-    figures.objectness_maps(batch.images[photo], [x[photo, ..., 4].sigmoid().amax(dim=0) for x in raw]),
-    alt="Answer: the objectness of the trained network on the same photo, bright on nearly the same cells",
-    photos=True,
-    dpi=70,
-)
+answer = [x[..., 4].sigmoid() for x in raw]
+rows = {
+    "target": (aim, "a few cells around each card's center should say object, all others nothing"),
+    "answer": (answer, "the trained network's objectness, bright on nearly the same cells, on P3 dimmer"),
+}
+for name, (maps, words) in rows.items():
+    figure = figures.objectness_maps(batch.images[photo], [level[photo].amax(dim=0) for level in maps])
+    figure.suptitle(name, fontsize=14, fontweight="bold")
+    figures.show(figure, alt=f"{name} on a photo of four cards: {words}", photos=True, dpi=70)
+means = [
+    [x[photo][wanted[photo] > 0].mean().item() for x, wanted in zip(maps, aim, strict=True)] for maps in (aim, answer)
+]
+for name, row in zip(rows, means, strict=True):
+    print(f"{name}, mean where the target is above 0: P3, P4, P5", *(f"{value:.2f}" for value in row))
+assert min(means[1][1:]) > means[1][0]
 
 # %% [markdown]
-# Above, the target: the largest of the three anchors in each cell. Below, the answer. The network has not trained on this photo.
+# Each cell shows the largest of its three anchors; an orange frame means above ½. The network has not trained on this photo. It is sure of nearly the right cells, on P3 less than on the others.
 #
 # ### What `detach` prevents
 # Without it, the network has two ways to lower the objectness loss: predict the overlap better, or **change the overlap until it fits the prediction**. The gradient of the cross-entropy
-# with respect to its target is −x, the negative raw objectness (times the cell's weight). A fresh network has x between −3.9 and −6.7, so a *poorer* box is cheaper: it agrees with the objectness. Here the raw numbers of a fresh start are trained directly, by the objectness term alone:
+# with respect to its target is −x, the negative raw objectness (times the cell's weight). A fresh network has x between −3.9 and −6.7. So −x is positive: a smaller target lowers the loss, and a *poorer* box makes the target smaller. Here the raw numbers of a fresh start are trained directly, by the objectness term alone:
 
 
 # %%
@@ -606,7 +643,7 @@ assert ends["June 2020", False] < 0.5 < 0.9 < ends["June 2020", True]
 # One missing `detach` may cost nothing or everything, depending on the gains. It raises no error, and the objectness loss even looks better for it.
 #
 # ### The balance of the levels
-# Each level's objectness is a mean over *its* predictions. P3 has sixteen times as many as P5.
+# Each level's objectness is a mean over *its* predictions. P3 has sixteen times as many as P5. (In the figure the last two panels share a scale; the first two have their own.)
 
 # %%
 figures.show(
@@ -619,7 +656,7 @@ figures.show(
 # A mean hides the size of what it is taken of. In a plain mean one cell of P5 weighs as much as sixteen cells of P3, and so a cell that finds a small object has a sixteenth of the voice of one that finds a large object. Release 7.0
 # multiplies the levels by 4, 1 and 0.4. The June 2020 release does not.
 #
-# **Predict, then run:** with this balance, how many times the weight of a P3 cell has a cell of P5?
+# **Predict, then run:** with this balance, how many times as much as a P3 cell does a P5 cell weigh?
 
 # %%
 quiz.predict(
@@ -707,7 +744,7 @@ for weight in (1.0, 2.0, 5.0):
     assert abs(best[weight] - 0.3 * weight / (0.3 * weight + 0.7)) < 0.002
 
 # %% [markdown]
-# More finds, and probabilities that are too high. Your confidence threshold then means something else.
+# The weight makes the network say yes too often: its probabilities are too high. Your confidence threshold then means something else.
 #
 # ## 7 Focal loss: let the easy ones be quiet
 # Thousands of cells have to say no, and soon do so easily. Each costs nearly nothing, but they are many. **Focal loss** (Lin et al. 2017) multiplies each single cross-entropy by two factors:
@@ -754,28 +791,37 @@ focal_loss = checks.focal_loss(focal_loss)
 # </details>
 
 # %% [markdown]
-# Who pulls at the objectness numbers of P3? Add up the size of the gradient over all cells that are entries, and over all that are not, with and without focal loss.
+# Who pulls at the objectness numbers of P3? Add up the size of the gradient over all cells that are entries, and over all that are not, with and without focal loss: in a fresh network without the bias prior (its raw objectness
+# shifted back to a mean of 0), in the fresh network as it is, and in the trained one.
 
 # %%
-quiet = {}
-for name, numbers in (("fresh", start), ("trained", raw)):
-    x = numbers[0][..., 4].clone().requires_grad_()
-    overlap = predicted_overlap(numbers[0], anchors[0], entries[0])
+quiet, loudest = {}, {}  # the empty cells' share of the pull, and the loudest hundred's share of theirs
+no_prior = start[0].clone()
+no_prior[..., 4] -= no_prior[..., 4].mean()
+for name, numbers in (("no prior", no_prior), ("fresh", start[0]), ("trained", raw[0])):
+    x = numbers[..., 4].clone().requires_grad_()
+    overlap = predicted_overlap(numbers, anchors[0], entries[0])
     wanted = objectness_map(x.shape, entries[0][:4], overlap)
     hit = torch.zeros_like(x, dtype=torch.bool).index_put(entries[0][:4], torch.tensor(True))
     for gamma in (0.0, 1.5):
         value = focal_loss(x, wanted, gamma) if gamma else stable_bce(x, wanted)
         (slope,) = torch.autograd.grad(value, x)
-        empty = slope[~hit].abs().sum() / slope.abs().sum()
-        quiet[name, gamma] = empty.item()
-        print(
-            f"{name:<8} γ = {gamma}: {100 * empty:5.1f} % of the pull comes from the {int((~hit).sum()):,} empty cells"
-        )
+        pull = slope[~hit].abs().sort(descending=True).values  # of the empty cells
+        quiet[name, gamma] = (pull.sum() / slope.abs().sum()).item()
+        loudest[name, gamma] = (pull[:100].sum() / pull.sum()).item()
+        print(f"{name:<9} γ = {gamma}: {100 * quiet[name, gamma]:5.1f} % of the pull is the empty cells'", end=", ")
+        print(f"{100 * loudest[name, gamma]:4.1f} % of that the loudest hundred's")
+print(f"empty cells: {len(pull):,}")
 assert quiet["fresh", 1.5] < 0.01 < 0.5 < quiet["fresh", 0.0]
+assert min(quiet["no prior", gamma] for gamma in (0.0, 1.5)) > 0.99
+assert abs(quiet["trained", 1.5] - quiet["trained", 0.0]) < 0.1
+assert loudest["trained", 1.5] > 0.9 > loudest["trained", 0.0] > 0.5
 
 # %% [markdown]
-# In the fresh network two thirds of the pull come from cells that already know the answer. Focal loss silences them almost entirely. In the trained network it changes little. The good start of the biases, which comes from the same paper, has taken the worst away before. And
-# there is a catch. Objectness targets are overlaps such as 0.7, which the paper did not have. Where is the loss lowest for them?
+# Without the prior the empty cells drown everything, and focal loss changes nothing: no cell is easy yet. The prior, which comes from the same paper, brings their share down to two thirds. Now all of them are easy, and focal loss silences
+# them almost entirely. In the trained network it changes the share little. The cells that still pull there are few and hard: with focal loss, a hundred of 24,000 do nearly all of it, and those it does not silence.
+#
+# There is a catch. Objectness targets are overlaps such as 0.7, which the paper did not have. Where is the loss lowest for them?
 
 # %%
 lowest = {}
@@ -791,7 +837,7 @@ assert lowest[1.5] > 0.8
 # for an experiment with several seeds, and mAP as the judge.
 #
 # ## 8 A whole loss with plain loops
-# Nothing is left to explain. So compute a loss without tensors, vectors or PyTorch functions: floats, loops and `math`. One image of 128 pixels, the level P5 only (4 × 4 cells), two objects, random raw numbers.
+# Nothing is left to explain. So compute a loss with floats, loops and `math`; only the CIoU of two boxes is taken from lesson 09. One image of 128 pixels, the level P5 only (4 × 4 cells), two objects, random raw numbers.
 
 
 # %%
@@ -802,20 +848,6 @@ def sigma(x):
 def yes_no(x, y):
     """Cross-entropy of one logit."""
     return max(x, 0) - x * y + math.log1p(math.exp(-abs(x)))
-
-
-def ciou_by_hand(p, t):
-    """CIoU of two boxes (cx, cy, w, h) in grid cells."""
-    left, right = (f(p[0] + s * p[2] / 2, t[0] + s * t[2] / 2) for f, s in ((max, -1), (min, 1)))
-    top, bottom = (f(p[1] + s * p[3] / 2, t[1] + s * t[3] / 2) for f, s in ((max, -1), (min, 1)))
-    inside = max(right - left, 0) * max(bottom - top, 0)
-    ratio = inside / (p[2] * p[3] + t[2] * t[3] - inside)
-    hull = [
-        max(p[k] + p[k + 2] / 2, t[k] + t[k + 2] / 2) - min(p[k] - p[k + 2] / 2, t[k] - t[k + 2] / 2) for k in (0, 1)
-    ]
-    far = ((p[0] - t[0]) ** 2 + (p[1] - t[1]) ** 2) / (hull[0] ** 2 + hull[1] ** 2)
-    shape = 4 / math.pi**2 * (math.atan(t[2] / t[3]) - math.atan(p[2] / p[3])) ** 2
-    return ratio - far - shape * shape / (shape - ratio + 1)
 
 
 # %%
@@ -831,7 +863,7 @@ def loss_by_hand(numbers, tasks, shapes, settings, balance):
             (2 * sigma(w)) ** 2 * shapes[a][0],
             (2 * sigma(h)) ** 2 * shapes[a][1],
         )
-        overlap = ciou_by_hand(predicted, truth)
+        overlap = ciou(*(cxcywh_to_xyxy(torch.tensor(b)) for b in (predicted, truth))).item()  # lesson 09
         box += (1 - overlap) / len(tasks)
         wanted[a, row, column] = max(overlap, 0)  # the last one stands
         for k, logit in enumerate(logits):
@@ -904,6 +936,8 @@ for name, way in ways.items():
         torch.testing.assert_close(a, b)
     totals[name] = theirs.total.item()
     print(f"{name:<34}{theirs.total:>8.3f}{theirs.box:>9.4f}{theirs.objectness:>12.4f}{theirs.classification:>9.4f}")
+assert max(totals.values()) > 3 * min(totals.values())
+assert not any("loss" in name or "settings" in name for name in inspect.signature(evaluate).parameters)
 
 # %% [markdown]
 # Equal, values and gradients, for every setting. And look at the column of totals.
@@ -911,10 +945,6 @@ for name, way in ways.items():
 # ### A loss is not a score
 # One network, one set of photos, five losses that differ by several times. None of them says how good the network is. Its boxes are the same in every row, so its mAP is the same: `evaluate` does not even know the settings. Gains, focal loss, smoothing, balance and image size change the number
 # that you watch. Compare losses only between runs with the same settings, and networks by their mAP. What settings change for good is the *training*: which error pulls how hard.
-
-# %%
-assert max(totals.values()) > 3 * min(totals.values())
-assert not any("loss" in name or "settings" in name for name in inspect.signature(evaluate).parameters)
 
 # %% [markdown]
 # ## 10 A perfect answer
@@ -1003,11 +1033,11 @@ quiz.ask(
 
 # %%
 quiz.ask(
-    "You go from 5 to 10 classes and the class gain doubles by itself. Does class now count twice as much?",
+    "You go from 5 to 10 classes and the class gain doubles by itself. What does one class of one entry weigh now, compared with before?",
     [
-        "Yes, twice as much against box and objectness",
-        "No: the mean over classes has halved what one class weighs, and the gain restores it",
-        "No: gains have no effect on training",
+        "Twice as much",
+        "The same: the mean over classes has halved it, and the gain restores it",
+        "Half: the mean is now over twice as many",
     ],
     answer=1,
     why="0.5 · K / 80, divided by K, is 0.5 / 80 for any K. Per entry there are more questions, but each weighs the same.",

@@ -46,6 +46,8 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         (bce("(F.softplus(-x) * y).mean()"), r"only the wanted 1s cost something"),
         (bce(f"({STABLE.replace('-x.abs()', 'x.abs()')}).mean()"), r"grows without bound|infinite"),
         (bce(f"({STABLE}).mean().detach()"), r"no gradient flows back"),
+        (bce(f"({STABLE}).mean()"), r"gradient at a logit of exactly 0.*torch\.maximum"),
+        (bce(f"({STABLE.replace('x.clamp(min=0)', 'x.relu()')}).mean()"), r"gradient at a logit of exactly 0"),
     ],
     "11.2": [
         (target("1.0"), r"you wrote 1\."),

@@ -15,6 +15,7 @@ __all__ = ["focal_loss", "objectness_map", "stable_bce"]
 
 HUGE = 200.0  # a logit whose exponential and whose 1 − σ leave float32
 CLIPPED = 1e-7  # what is usually added to a probability before its logarithm
+SUMMED = "you return the sum. Asked for: the mean over all numbers."
 
 Entries = tuple[Tensor, Tensor, Tensor, Tensor]  # image, anchor, row, column, each (E,)
 
@@ -68,10 +69,7 @@ def stable_bce(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor
         Mistake(lambda x, y: ((1 + x.exp()).log() - x * y).mean(), overflow),
         Mistake(clipped, clip),
         Mistake(padded, clip),
-        Mistake(
-            lambda x, y: F.binary_cross_entropy_with_logits(x, y, reduction="sum"),
-            "you return the sum. Asked for: the mean over all numbers.",
-        ),
+        Mistake(lambda x, y: binary_loss(x, y) * x.numel(), SUMMED),
         Mistake(
             lambda x, y: F.binary_cross_entropy_with_logits(x, y, reduction="none"),
             "you return one loss a number. Asked for: their mean.",
@@ -103,7 +101,19 @@ def stable_bce(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor
         mistakes=mistakes,
         describe=lambda x, y: f"{x.numel()} logits between {x.min():.0f} and {x.max():.0f}",
         gradient=True,
+        also=_corner,
     )
+
+
+def _corner(function: Function) -> str | None:
+    """At a logit of exactly 0, where max(x, 0) has a corner, the gradient must be σ(0) − y."""
+    x, y = torch.zeros(1, 3, requires_grad=True), torch.tensor([[0.0, 0.5, 1.0]])
+    (slope,) = torch.autograd.grad(function(x, y), x)
+    hint = (
+        "right, except for the gradient at a logit of exactly 0: it must be σ(0) − y = ½ − y. max(x, 0) has a corner "
+        "there, and clamp and relu take a slope of 0; torch.maximum(x, torch.zeros_like(x)) takes ½."
+    )
+    return None if torch.allclose(x.numel() * slope, 0.5 - y) else hint
 
 
 # --- 11.2 -----------------------------------------------------------------------------------------------
@@ -150,9 +160,7 @@ def objectness_map(function: Target) -> Target:
 
     def stops_turned(shape: tuple[int, ...], entries: Entries, overlap: Tensor) -> Tensor:
         image, anchor, row, column = entries
-        result = torch.zeros(shape)
-        result[image, anchor, column, row] = overlap
-        return result
+        return torch.zeros(shape).index_put((image, anchor, column, row), overlap)
 
     mistakes = [
         Mistake(
@@ -175,8 +183,7 @@ def objectness_map(function: Target) -> Target:
         Mistake(turned, "row and column are swapped: the axes are (image, anchor, row, column)."),
         Mistake(
             stops_turned,
-            "row and column are swapped: the axes are (image, anchor, row, column); here the map is not square, and "
-            "a column does not fit into the rows.",
+            "row and column are swapped: the axes are (image, anchor, row, column); here a column leaves the map.",
         ),
     ]
     return judge_function(
@@ -279,10 +286,7 @@ def focal_loss(function: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[
             "γ is a power, not a factor: (1 − p_t) ** gamma.",
         ),
         Mistake(variant(lambda bce, right, alpha, gamma: bce * alpha), "the factor (1 − p_t) ** gamma is missing."),
-        Mistake(
-            lambda x, y, gamma: binary_loss(x, y, gamma=gamma) * x.numel(),
-            "you return the sum. Asked for: the mean over all numbers.",
-        ),
+        Mistake(lambda x, y, gamma: binary_loss(x, y, gamma=gamma) * x.numel(), SUMMED),
     ]
     return judge_function(
         "11.3",

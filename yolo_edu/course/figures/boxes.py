@@ -12,7 +12,7 @@ from torch import Tensor
 
 from yolo_edu.boxes import area, ciou, diou, giou, iou
 from yolo_edu.course.figures.boxes_descent import Descent, box_descent, descend, scattered_pairs
-from yolo_edu.course.figures.boxes_photos import overlapping_labels, suppressed_by, suppression_steps
+from yolo_edu.course.figures.boxes_photos import overlapping_labels, photo_and_square, suppressed_by, suppression_steps
 from yolo_edu.course.figures.diagram import DIM, FADED, INK, PLAIN, WORK_COLORS, canvas, hex_color, label
 from yolo_edu.metrics import RECALLS, average_precision, precision_recall
 
@@ -22,6 +22,7 @@ __all__ = [
     "descend",
     "iou_family",
     "overlapping_labels",
+    "photo_and_square",
     "pr_envelope",
     "scattered_pairs",
     "suppressed_by",
@@ -68,8 +69,8 @@ def iou_family(pairs: Sequence[tuple[Box, Box]] = PAIRS) -> Figure:
     titles = (
         "IoU: overlap\nover union",
         "GIoU: minus the empty\nshare of the hull",
-        "DIoU: minus the distance\nof the centers",
-        "CIoU: and minus the\ndifference in shape",
+        "DIoU: minus (center line\n÷ dotted diagonal)²",
+        "CIoU: and minus the turn\nbetween the diagonals",
     )
     for column, title in enumerate(titles):
         label(ax, 1.55 + 2.97 * column, 0.5, title, weight="bold")

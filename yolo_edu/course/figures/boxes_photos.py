@@ -1,6 +1,6 @@
 """Figures of lesson 09 on photos: suppression step by step, and objects that overlap."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import torch
@@ -14,7 +14,7 @@ from yolo_edu.boxes import pairwise_iou
 from yolo_edu.course.figures.diagram import hex_color
 from yolo_edu.draw import show_image
 
-__all__ = ["overlapping_labels", "suppressed_by", "suppression_steps"]
+__all__ = ["overlapping_labels", "photo_and_square", "suppressed_by", "suppression_steps"]
 
 
 def suppressed_by(boxes: Tensor, scores: Tensor, threshold: float, labels: Tensor | None = None) -> Tensor:
@@ -46,6 +46,49 @@ def _frame(ax: Axes, box: Sequence[float], color: str, *, width: float, dash: ob
     patch = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=width, linestyle=dash)
     patch.set_path_effects([Stroke(linewidth=width + 1.4, foreground="black", alpha=0.6), Normal()])
     ax.add_patch(patch)
+
+
+def _name(ax: Axes, box: Sequence[float], name: str, color: str, corner: int) -> None:
+    """A name inside a corner of a box, 0 to 3: top left, bottom right, top right, bottom left; others count on."""
+    x1, y1, x2, y2 = box
+    right, low = corner % 4 in (1, 2), corner % 4 in (1, 3)
+    ax.text(
+        x2 if right else x1,
+        y2 if low else y1,
+        name,
+        ha="right" if right else "left",
+        va="bottom" if low else "top",
+        fontsize=13,
+        weight="bold",
+        color=color,
+        path_effects=[Stroke(linewidth=3.5, foreground="black"), Normal()],
+    )
+
+
+def photo_and_square(pictures: Mapping[str, tuple[Tensor, Tensor]], names: Sequence[str]) -> Figure:
+    """The same boxes in several pictures, drawn to one scale, with the pixels on the axes.
+
+    Args:
+        pictures: frame → picture (3, H, W) and boxes (N, 4) xyxy in its pixels.
+        names: of the N boxes.
+    """
+    widths = [image.shape[2] for image, _ in pictures.values()]
+    highest = max(image.shape[1] for image, _ in pictures.values())
+    figure, axes = plt.subplots(1, len(pictures), figsize=(10, 5.4), layout="constrained", width_ratios=widths)
+    for ax, (frame, (image, boxes)) in zip(axes, pictures.items(), strict=True):
+        show_image(ax, image)
+        ax.set_ylim(highest, 0)
+        for k, (box, name) in enumerate(zip(boxes.tolist(), names, strict=True)):
+            _frame(ax, box, hex_color(k), width=2.4)
+            _name(ax, box, name, hex_color(k), 2 * k + 1)
+        ax.set_axis_on()
+        height, width = image.shape[1:]
+        ax.set(xticks=[0, width], yticks=[0, height])
+        ax.tick_params(labelsize=12)
+        ax.spines[:].set_visible(False)
+        ax.set_title(f"{frame}, {width} × {height} pixels", fontsize=13)
+    plt.close(figure)
+    return figure
 
 
 def suppression_steps(
@@ -82,8 +125,9 @@ def suppression_steps(
             _frame(ax, boxes[j].tolist(), "#f2f2f2", width=1, dash=(0, (3, 2)))
         _frame(ax, boxes[i].tolist(), colors[i], width=3)
         ax.set_title(f"step {step}: keep {names[int(labels[i])]} {scores[i]:.2f}, {len(gone)} go", fontsize=12)
-    for i in kept:
+    for corner, i in enumerate(kept):
         _frame(last, boxes[i].tolist(), colors[i], width=2.4)
+        _name(last, boxes[i].tolist(), names[int(labels[i])], colors[i], corner)
     last.set_title(f"{len(kept)} are left", fontsize=12)
     plt.close(figure)
     return figure

@@ -109,7 +109,7 @@ def _draw(ax: Axes, x: Tensor, curves: dict[str, Tensor]) -> None:
         ax.plot(x.tolist(), values.tolist(), label=name, **style)
 
 
-def loss_curves(gammas: Sequence[float] = (1.5, 2.0), smoothing: float = 0.1) -> Figure:
+def loss_curves(gammas: Sequence[float] = (1.5, 5.0), smoothing: float = 0.1) -> Figure:
     """Loss of one number against its probability, for the answers no and yes; third, with a smoothed target.
 
     Args:
@@ -134,7 +134,8 @@ def loss_curves(gammas: Sequence[float] = (1.5, 2.0), smoothing: float = 0.1) ->
     _draw(axes[2], probability, smooth)
     for wanted in (1 - low, low):
         least = binary_loss(torch.tensor([wanted]).logit(), torch.tensor([wanted])).item()
-        axes[2].plot(wanted, least, marker="*", markersize=13, color=INK, zorder=5)
+        name = "lowest point" if wanted == low else ""
+        axes[2].plot(wanted, least, marker="*", markersize=13, color=INK, linestyle="", zorder=5, label=name)
     axes[2].set_title(f"label smoothing ε = {smoothing:g}", fontsize=13)
     for ax in axes:
         ax.set(ylim=(0, 3), xlim=(0, 1))

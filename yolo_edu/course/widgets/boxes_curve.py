@@ -91,8 +91,8 @@ def threshold_explorer(
         picture = (
             f'<svg role="img" aria-label="{alt}" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" width="{WIDTH:g}" '
             f'style="max-width:100%;background:#fff" font-family="sans-serif" font-size="12">{_axes()}'
-            f'<path d="{stairs}" fill="none" stroke="{hex_color(4)}" stroke-width="2.5"/>'
-            f'<path d="{zigzag}" fill="none" stroke="{hex_color(5)}" stroke-width="1.5" stroke-dasharray="4 2"/>'
+            f'<path d="{stairs}" fill="none" stroke="{hex_color(1)}" stroke-width="5"/>'
+            f'<path d="{zigzag}" fill="none" stroke="{hex_color(5)}" stroke-width="2" stroke-dasharray="6 3"/>'
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="7" fill="#fff" stroke="#1c1c1c" stroke-width="3"/></svg>'
         )
         return (
