@@ -14,12 +14,13 @@ from matplotlib.text import Text
 
 from yolo_edu.assets import sample_data
 from yolo_edu.augment import AugmentSettings, draw_plan, random_affine, render
-from yolo_edu.boxes import cxcywh_to_xyxy
+from yolo_edu.boxes import area, cxcywh_to_xyxy
 from yolo_edu.course import checks, figures, widgets
 from yolo_edu.course.figures.augmentation import PHOTO_SIZES, SIZE
 from yolo_edu.course.measured import FOLDER, read_measured
 from yolo_edu.course.widgets import frame
 from yolo_edu.data import DetectionData, Pool, letterbox, read_spec
+from yolo_edu.warp import warp_boxes
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,7 +78,7 @@ def test_the_dots_are_the_runs() -> None:
         band = ax.patches[0].get_bbox()
         assert (band.x0, band.x1) == pytest.approx((0.2 * factor, 0.2 * factor + 0.1))
         for seed, line in enumerate(ax.get_lines()):
-            wanted = [(low * factor + seed / 10, row) for row, low in enumerate((0.2, 0.4))]
+            wanted = [(low * factor + seed / 10, row + 0.2 * (seed - 0.5)) for row, low in enumerate((0.2, 0.4))]
             assert [tuple(p) for p in line.get_xydata()] == [pytest.approx(p) for p in wanted]
     assert len({line.get_marker() for line in figure.axes[0].get_lines()}) == 2  # not by color alone
     for wanted in ("nothing", "jitter", "mAP50", "mAP50-95", "seed 1"):
@@ -231,6 +232,9 @@ def test_what_there_is_to_find_in_the_builder(shown: list[tuple[Any, str]]) -> N
     explorer = widgets.mosaic_builder(four, NAMES, center=(286, 236), scale=0.8)
     x, view = explorer.controls["x"], explorer.view
     assert "no label any more: 1, queen (1.6 px thin)" in view.value
+    (points,) = re.findall(r'<polygon points="([^"]+)"', view.value)  # the arrow points at the lower right corner
+    tip, *base = [tuple(float(v) for v in p.split(",")) for p in points.split()]
+    assert all(t > 150 and t > b[i] for i, t in enumerate(tip) for b in base)
     x.value = 285
     assert re.search(r"no label any more: 1, queen \(\d % of it left\)", view.value)
     plan = widgets.hand_plan(range(4), (285, 236), scale=0.8)
@@ -298,6 +302,16 @@ def test_the_keeping_rule_is_one_box_at_a_time() -> None:
         decided.append(w > 2 and h > 2 and w * h > 0.1 * old * z and max(w, h) < 100 * min(w, h))
     assert keep(before, after, zoom).tolist() == decided
     assert 0 < sum(decided) < 200
+
+
+@pytest.mark.parametrize(("w", "h", "factor"), [(100, 100, 2.0), (60, 120, 2.25)])
+def test_how_loose_a_turned_label_is(w: float, h: float, factor: float) -> None:
+    """The quiz's numbers, from the module's own warp."""
+    turn = AugmentSettings(scale=0, translate=0, degrees=45)
+    seeds = (random_affine(1, turn, torch.Generator().manual_seed(i)) for i in range(300))
+    matrix = max(seeds, key=lambda m: m[0, 0, 1].abs().item())  # nearly 45 degrees
+    box = torch.tensor([[256 - w / 2, 256 - h / 2, 256 + w / 2, 256 + h / 2]])
+    assert area(warp_boxes(box, matrix, 256)).item() / (w * h) == pytest.approx(factor, rel=0.01)
 
 
 def test_fewer_labels_survive_at_small_sizes() -> None:

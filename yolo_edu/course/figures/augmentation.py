@@ -42,6 +42,15 @@ def _scale_frame(ax: Axes, left: float, top: float, scale: float, unit: float, *
     ax.add_patch(Rectangle(corner, 2 * half * unit, 2 * half * unit, **{"fill": False, "linewidth": 2} | style))
 
 
+def _clear_place(x0: int, y0: int, x1: int, y1: int) -> tuple[float, float]:
+    """Where words in this rectangle of the canvas stay clear of the dotted frame around its middle."""
+    low, high = SIZE // 2, 3 * SIZE // 2
+    inside = max(x0, low), max(y0, low), min(x1, high), min(y1, high)
+    parts = (inside, (x0, y0, x1, min(y1, low)), (x0, max(y0, high), x1, y1), (x0, y0, min(x1, low), y1))
+    a, b, c, d = max((*parts, (max(x0, high), y0, x1, y1)), key=lambda p: min(p[2] - p[0], 1.3 * (p[3] - p[1])))
+    return (a + c) / 2, (b + d) / 2
+
+
 def mosaic_layout(center: tuple[int, int] = CENTER) -> Figure:
     """The canvas of a mosaic with its four photos, and what three scales cut out of it.
 
@@ -65,8 +74,8 @@ def mosaic_layout(center: tuple[int, int] = CENTER) -> Figure:
             ax.add_patch(part)
             if left < 5:
                 words = f"photo {number}\n{w} × {h}" + ("\n(cut)" if (x1 - x0, y1 - y0) != (w, h) else "")
-                middle = left + (x0 + x1) / 2 * unit, top + (y0 + y1) / 2 * unit
-                label(ax, *middle, words, fontsize=11)
+                x, y = _clear_place(x0, y0, x1, y1)
+                label(ax, left + x * unit, top + y * unit, words, fontsize=11)
     label(ax, 0.5, 0.36, f"canvas of {2 * SIZE} × {2 * SIZE}, gray where no photo lies", ha="left", fontsize=12)
     _scale_frame(ax, 0.5, top, 1, unit, edgecolor=INK, linestyle=(0, (2, 2)), linewidth=1.4)
     mark = 0.5 + center[0] * unit, top + center[1] * unit
@@ -84,7 +93,12 @@ def mosaic_layout(center: tuple[int, int] = CENTER) -> Figure:
         x, y = 5.4 + (SIZE - 0.5 / scale * SIZE) * unit, top + (SIZE - 0.5 / scale * SIZE) * unit
         text = f"scale {scale:g}: {SIZE / scale:.0f} × {SIZE / scale:.0f}"
         background = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
-        label(ax, x + 0.1, y + 0.2, text, ha="left", color=color, fontsize=11, bbox=background)
+        if scale > 1:  # too narrow for its words: below it, in the middle
+            label(
+                ax, 5.4 + SIZE * unit, top + (SIZE + 0.5 / scale * SIZE) * unit + 0.17, text, color=color, fontsize=11
+            )
+            continue
+        label(ax, x + 0.1, y + 0.18, text, ha="left", color=color, fontsize=11, bbox=background)
     label(ax, 5.4, 5.08, "before the shift of up to a tenth of the image", ha="left", fontsize=11)
     return figure
 
@@ -147,9 +161,10 @@ def freebie_dots(measured: Mapping[str, Any]) -> Figure:
     for ax, (score, name) in zip(axes, SCORES.items(), strict=True):
         nothing = [run[score] for run in runs if run["way"] == ways[0]]
         ax.axvspan(min(nothing), max(nothing), color=GRAY, alpha=0.3, linewidth=0, label=f"range of “{ways[0]}”")
-        for seed, marker, color in zip(seeds, markers, (4, 5, 2, 0, 6), strict=False):
-            own = [(run[score], ways.index(run["way"])) for run in runs if run["seed"] == seed]
-            style = {"color": hex_color(color), "markeredgecolor": INK, "markersize": 8, "label": f"seed {seed}"}
+        for order, (seed, marker, color) in enumerate(zip(seeds, markers, (4, 5, 2, 0, 6), strict=False)):
+            off = 0.2 * (order - (len(seeds) - 1) / 2)  # rows, so that no marker hides another
+            own = [(run[score], ways.index(run["way"]) + off) for run in runs if run["seed"] == seed]
+            style = {"color": hex_color(color), "markeredgecolor": INK, "markersize": 7, "label": f"seed {seed}"}
             ax.plot(*zip(*own, strict=True), marker, **style)
         ax.set_xlabel(name, fontsize=12)
         ax.xaxis.set_major_locator(MaxNLocator(5))

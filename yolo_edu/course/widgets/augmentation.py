@@ -1,6 +1,7 @@
 """Things to play with in lesson 12: a mosaic is built."""
 
 import html
+import math
 from collections.abc import Sequence
 
 import ipywidgets
@@ -88,6 +89,17 @@ def _box(box: Sequence[float], label: int, name: str, unit: float, *, dashed: bo
     )
 
 
+def _pointer(box: Sequence[float], unit: float, size: int) -> str:
+    """An arrow head beside a box, on the side of the image's middle: slivers at the border are hard to see."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    dx, dy = size / 2 - x, size / 2 - y
+    length = math.hypot(dx, dy) or 1.0
+    dx, dy = dx / length * unit, dy / length * unit
+    points = ((4, 0), (22, 8), (22, -8))  # screen pixels toward the middle, and across
+    corners = " ".join(f"{x + a * dx - b * dy:.1f},{y + a * dy + b * dx:.1f}" for a, b in points)
+    return f'<polygon points="{corners}" fill="#fff" stroke="#000" stroke-width="{1.5 * unit:.1f}"/>'
+
+
 def _frame(scale: float, size: int) -> tuple[float, float]:
     """Left (and top), and side of what the warp cuts out of the canvas, pixels of the canvas."""
     side = size / scale
@@ -173,6 +185,7 @@ def mosaic_builder(
         labels = batch.targets[:, 1].int().tolist()
         lost = [row for row, keep in enumerate(found.keep.tolist()) if not keep]
         shapes = [_box(found.after[i].tolist(), int(found.labels[i]), "", unit, dashed=True) for i in lost]
+        shapes += [_pointer(found.after[i].tolist(), unit, size) for i in lost]
         shapes += [_box(b, k, names[k], unit, dashed=False) for b, k in zip(corners, labels, strict=True)]
         image = f'<image href="{_jpeg(batch.images[0])}" width="{size}" height="{size}"/>'
         sides = (kept[:, 2:].amin() if len(kept) else torch.zeros(())).item()
