@@ -1,8 +1,12 @@
 """The README's numbers are the measured ones."""
 
+import importlib
 import json
 import re
 from pathlib import Path
+
+import build
+from exercises import exercises
 
 from yolo_edu.assets import sample_data, shipped_weights
 from yolo_edu.checkpoint import load_checkpoint, read_metadata
@@ -65,3 +69,15 @@ def test_every_link_leads_somewhere() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
     assert len(links) > 4
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_exercises_and_widgets() -> None:
+    lessons = [script for script in build.lessons() if script.stem[:2].isdigit()]
+    count = sum(len(exercises(script)) for script in lessons)
+    modules = [importlib.import_module(f"wrong_answers.lesson_{script.stem[:2]}") for script in lessons]
+    wrong = sum(len(answers) for module in modules for answers in module.WRONG.values())
+    assert f"{wrong} wrong answers to {count} exercises" in README
+    widgets = json.loads((RESULTS / "widget_redraw.json").read_text())["widgets"]
+    slowest = max(widget["median_ms"] for widget in widgets)
+    assert f"the slowest of the {len(widgets)} widgets redraws in {slowest} ms" in README
+    assert {widget["lesson"] for widget in widgets} == {script.stem for script in lessons}
