@@ -12,11 +12,13 @@ import pytest
 import torch
 from torch import nn
 
+from yolo_edu import doctor
 from yolo_edu.course import checks, figures, widgets
 from yolo_edu.course.figures import training_runs
 from yolo_edu.course.widgets import frame
 from yolo_edu.course.widgets.training import CLOSE, descend
-from yolo_edu.data import Sample
+from yolo_edu.data import Batch, Sample
+from yolo_edu.loss import Loss
 from yolo_edu.model import YOLOv5, YOLOv5v6
 from yolo_edu.nms import Detections
 from yolo_edu.optim import Ema, build_optimizer
@@ -104,7 +106,29 @@ def test_the_other_curves_draw_what_they_are_given() -> None:
     plt.close(figure)
     figure = figures.rate_curves({"a": [3.0, 2, 1], "b": [3.0, math.inf, 4]})
     assert heights(figure.axes[0]) == [(3.0, 2, 1), (3.0, 4)]
+    assert not figure.axes[0].texts
     plt.close(figure)
+    figure = figures.rate_curves({"a": [3.0, 2, 1], "b": [3.0, 11.14, 4]})
+    assert [t.get_text() for t in figure.axes[0].texts] == ["↑ 11.1"]
+    plt.close(figure)
+
+
+def test_settled_statistics_are_those_of_the_images() -> None:
+    """In evaluation mode it says what training mode says (but for the n − 1 of the running variance)."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    before = model[1].running_mean.clone()
+    images = torch.randn(16, 3, 20, 20)
+    twin = figures.settled(model, images)
+    assert not twin.training
+    assert torch.equal(model[1].running_mean, before)  # the model itself is left alone
+    torch.testing.assert_close(twin(images), model.train()(images), rtol=1e-3, atol=1e-3)
+
+
+def test_losses_on_adds_the_three_parts() -> None:
+    batch = Batch(torch.ones(2, 3, 4, 4), torch.zeros(0, 6))
+    wanted = Loss(*(torch.tensor(x) for x in (9.0, 1.0, 2.0, 4.0)))
+    assert figures.losses_on(nn.Identity(), [batch, batch], lambda raw, targets: wanted) == [7.0, 7.0]
 
 
 # --- widgets --------------------------------------------------------------------------------------------
@@ -151,8 +175,8 @@ def test_what_there_is_to_find_in_the_valley() -> None:
 def test_optimizer_explorer_counts_the_steps(shown: list[tuple[Any, str]]) -> None:
     explorer = widgets.optimizer_explorer()
     controls, view = explorer.controls, explorer.view
-    assert "Nesterov momentum, learning rate 0.05, momentum 0.80" in shown[0][1]
-    far = [math.hypot(*p) for p in descend("Nesterov momentum", 0.05, 0.8, 25)]
+    assert "Nesterov momentum, learning rate 0.03, momentum 0.80" in shown[0][1]
+    far = [math.hypot(*p) for p in descend("Nesterov momentum", 0.03, 0.8, 25)]
     arrived = next(k for k in range(len(far)) if max(far[k:]) < CLOSE)
     assert f"from step <b>{arrived}</b> on" in view.value
     assert f"from step {arrived} on" in re.search(r'alt="([^"]+)"', view.value)[1]  # type: ignore[index]
@@ -265,4 +289,8 @@ def test_the_schedules_of_the_prose() -> None:
     assert [rates(reference, i, 14).accumulate for i in (0, 99, 500)] == [1, 4, 4]
     assert 15.5 < 1 / (1 - reference.momentum) < 16
     assert round(100 * 0.9999 * (1 - math.exp(-10_000 / 2000))) == 99
+    assert (reference.lr, reference.final_lr, reference.warmup_bias_lr, reference.warmup_momentum) == (
+        *(0.01, 0.01, 0.1, 0.8),
+    )
+    assert (reference.momentum, doctor.INITIAL_FACTOR) == (0.937, 2.0)
     assert reference.clip_norm == RECIPES["short"].clip_norm == 10

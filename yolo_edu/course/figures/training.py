@@ -9,10 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from yolo_edu.course.figures.diagram import DIM, FADED, INK, hex_color
-from yolo_edu.course.figures.training_runs import LiveCurves, fit_curves, rate_curves
+from yolo_edu.course.figures.training_runs import LiveCurves, fit_curves, losses_on, rate_curves, settled
 from yolo_edu.recipe import RECIPES, Recipe, rates
 
-__all__ = ["LiveCurves", "fit_curves", "optimizer_paths", "rate_curves", "schedule_chart", "valley_path"]
+__all__ = [
+    "LiveCurves",
+    "fit_curves",
+    "losses_on",
+    "optimizer_paths",
+    "rate_curves",
+    "schedule_chart",
+    "settled",
+    "valley_path",
+]
 
 PHOTOS = 217  # training photos of the cards
 TEXT = 11.5  # points

@@ -1,16 +1,22 @@
 """Curves of training runs in lesson 13: live ones, learning rates side by side, and learning by heart."""
 
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
+import torch
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor, nn
 
 from yolo_edu.course.figures.diagram import FADED, hex_color
 from yolo_edu.course.figures.display import html_image
+from yolo_edu.data import Batch
+from yolo_edu.loss import Loss
 from yolo_edu.recipe import Row
 
 LOOKS = ((4, "-", "o"), (5, "--", "v"), (2, "-.", "^"), (0, ":", "s"))  # color number, dashes, marker
@@ -97,9 +103,41 @@ def rate_curves(losses: Mapping[str, Sequence[float]]) -> Figure:
         _line(ax, [(step, v) for step, v in enumerate(values) if math.isfinite(v)], look, name)
     _tidy(ax, "one batch, learned by heart at four learning rates", "step")
     ax.set_ylabel("loss", fontsize=12)
-    ax.set_ylim(0, 1.6 * max(values[0] for values in losses.values()))
+    top = 1.6 * max(values[0] for values in losses.values())
+    ax.set_ylim(0, top)
+    for values in losses.values():
+        if (peak := max(v for v in values if math.isfinite(v))) > top:  # a leap out of the picture, with its height
+            ax.text(values.index(peak) + 0.4, 0.83 * top, f"↑ {peak:.1f}", fontsize=11.5)
     ax.legend(frameon=False, fontsize=11.5, ncols=2, loc="upper right")
     return figure
+
+
+def settled(model: nn.Module, images: Tensor) -> nn.Module:
+    """A copy in evaluation mode whose BatchNorm statistics are those of these images, not a running average.
+
+    Args:
+        model: with or without BatchNorm.
+        images: (B, 3, H, W).
+    """
+    twin = copy.deepcopy(model).train()
+    for module in twin.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0  # the next batch replaces what is there
+    with torch.no_grad():
+        twin(images)
+    return twin.eval()
+
+
+def losses_on(model: nn.Module, batches: Sequence[Batch], criterion: Callable[[Any, Tensor], Loss]) -> list[float]:
+    """Box + objectness + class loss on each of these batches, in the mode in which the model is.
+
+    Args:
+        model: images → raw maps.
+        batches: images and targets.
+        criterion: raw maps, targets → loss.
+    """
+    with torch.no_grad():
+        return [sum(criterion(model(batch.images), batch.targets)[1:]).item() for batch in batches]  # type: ignore[union-attr]
 
 
 def fit_curves(train: Mapping[int, float], val: Mapping[int, float]) -> Figure:

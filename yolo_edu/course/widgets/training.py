@@ -59,7 +59,7 @@ def descend(method: str, lr: float, momentum: float, steepness: float, steps: in
     return path
 
 
-def optimizer_explorer(*, lr: float = 0.05, momentum: float = 0.8, steepness: float = 25.0) -> Explorer:
+def optimizer_explorer(*, lr: float = 0.03, momentum: float = 0.8, steepness: float = 25.0) -> Explorer:
     """A way down a narrow valley, for any learning rate and momentum.
 
     Args:
