@@ -76,7 +76,7 @@ figures.show(
 #
 # <details><summary>What there is to find</summary>On the first photo the queen at the top is called a jack. On the second the queen carries two
 # boxes, one of them with a wrong name. On the last one two cards overlap: the box of the ten is far too large, and the jack is also called a king
-# and, faintly, a queen.</details>
+# and, faintly, a queen. A card that is cut off at the edge of a photo may have no dashed box either: what nobody labeled does not count.</details>
 #
 # The network has never trained on these photos. They show the same deck on the same kinds of surface as the training photos, though, so
 # this is an easy examination: other decks would be harder (`data/README.md` has the measurements). The best epoch (pass over the training
@@ -116,7 +116,7 @@ quiz.predict("the normalized width w", answer=(300 - 100) / 400, why="It is (300
 
 # %% [markdown]
 # ### Exercise 0.1 · From pixels to a label row (5 minutes, ●○○○○)
-# Write the conversion. Return the four box numbers cx, cy, w, h; the class is put in front later. Do not change the tensor `box` in place.
+# Write the conversion. Return the four box numbers as a tuple (cx, cy, w, h); the class is put in front later. Do not change the tensor `box` in place.
 # An exercise that you have not filled in stops nothing: the lesson goes on with yolo_edu's own code.
 
 
@@ -131,7 +131,7 @@ label_row = checks.label_row(label_row)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>The center lies halfway between left and right. What is the average of two numbers?</details>
-# <details><summary>Hint 2</summary><code>x1, y1, x2, y2 = box</code> gives you four names without changing the tensor.</details>
+# <details><summary>Hint 2</summary><code>x1, y1, x2, y2 = box.tolist()</code> gives you four plain numbers. Without <code>.tolist()</code> they are views of the tensor, and <code>x1 += x2</code> would change it.</details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -297,7 +297,7 @@ figures.show(figures.network_map(), alt=figures.MAP_ALT)
 #   coarse grids receive the exact place.
 # - The **head** predicts, in each cell of three grids, three boxes of 4 + 1 + K numbers: with the map's 5 classes, 3 × 10 = 30 channels.
 #
-# On maps and grids three levels have a color, the same in every lesson: P3 blue for small objects, P4 orange for medium ones, P5 green for large ones.
+# On maps and grids three levels have a color, the same in every lesson: P3 blue for small objects, P4 orange for medium ones, P5 green for large ones. (On photos, colors stand for classes instead.)
 # Each lesson lights its own block on this map. Here is the one that lesson 05 builds:
 
 # %%
@@ -329,7 +329,7 @@ figures.show(
 # | 15 Your own data | from a folder of photos to a trained detector |
 # | 16 Training in full | the capstone: a complete training and how to read it |
 #
-# In a hurry? 00, 07, 08, 09, 11 and 15 make sense in this order.
+# 14 to 16 are not written yet. In a hurry? 00, 07, 08, 09, 11 and 13 make sense in this order.
 #
 # ## 6 How to work
 # - **Predict, then run.** Write a number down before a cell reveals it. A wrong prediction teaches more than a right one.
@@ -360,7 +360,7 @@ quiz.ask(
 
 # %%
 quiz.ask(
-    "A box has confidence 0.8. So 80 of 100 such boxes are right.",
+    "A box has confidence 0.8. May you conclude that 80 of 100 such boxes are right?",
     [
         "Yes, that is what the number means",
         "Nothing guarantees it: the number orders the boxes",
@@ -395,7 +395,7 @@ quiz.ask(
 # | claim | checked by |
 # |---|---|
 # | the photos were not trained on | train and val are separate folders; `benchmarks/data_leakage.py` compares their pixels |
-# | hiding boxes afterwards equals a new run | assertion in section 3 |
+# | hiding boxes afterwards equals a new run | argument in section 3; assertion on two photos at four thresholds |
 # | recall never rises with the threshold | assertion in section 3 |
 # | your conversion and your counts are right | exercises 0.1 and 0.2, against a reference on random inputs |
 # | the map shows YOLOv5 s as it is | drawn from the live model; `tests/test_figures.py` |
