@@ -29,6 +29,7 @@ SAME_BOX = 0.999  # IoU; less than 1 only by rounding
 ENOUGH_ASSIGNED = 0.98  # share of boxes, as for anchors
 CLASS_MARGIN = 0.99999  # release R7's; R1's makes no difference to see
 INITIAL_FACTOR = 2.0  # how far a fresh network's loss may be from the prior's, in either direction
+TOGETHER = 32  # samples that are looked at together
 OVERFIT = 0.5  # share of the first loss to which one batch must fall
 
 
@@ -109,9 +110,7 @@ def perfect_answer(model: Detector, targets: Tensor, images: int, size: int) -> 
 def round_trip(model: Detector, data: DetectionData, size: int) -> Finding:
     """Letterbox, assign, encode, decode: does every assigned box come back as itself?"""
     worst, compared, boxes = 1.0, 0, 0
-    for start in range(0, len(data), 32):
-        samples = [data[i] for i in range(start, min(start + 32, len(data)))]
-        targets = collate(samples, size).targets
+    for samples, targets in _with_targets(data, size):
         boxes += len(targets)
         decoded = model.decode(perfect_answer(model, targets, len(samples), size))
         wanted = torch.cat([letterbox(sample.image, size)[1].apply(sample.boxes) for sample in samples])
@@ -136,9 +135,7 @@ def assigned_share(model: Detector, data: DetectionData, size: int) -> Finding:
     """How many boxes any anchor takes; the others teach the network that there is nothing."""
     total = taken = 0
     unfit = []
-    for start in range(0, len(data), 64):
-        samples = [data[i]._replace(image=data[i].image[:1]) for i in range(start, min(start + 64, len(data)))]
-        targets = collate(samples, size).targets
+    for _, targets in _with_targets(data, size):
         levels, _, _ = _assigned(model, targets, size)
         found = torch.zeros(len(targets), dtype=torch.bool)
         for entries in levels:
@@ -252,6 +249,13 @@ def _duration(seconds: Sequence[float], images: int, recipe: Recipe) -> Finding:
 
 
 # --- shared ----------------------------------------------------------------------------------------------
+
+
+def _with_targets(data: DetectionData, size: int) -> Iterator[tuple[list[Sample], Tensor]]:
+    """A few samples at a time, with their targets as the loss gets them."""
+    for start in range(0, len(data), TOGETHER):
+        samples = [data[i] for i in range(start, min(start + TOGETHER, len(data)))]
+        yield samples, collate(samples, size).targets
 
 
 def _assigned(

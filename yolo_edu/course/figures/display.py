@@ -38,9 +38,9 @@ def img_tag(source: str, alt: str, style: str = "max-width:100%") -> str:
     return f'<img alt="{html.escape(alt)}" src="{source}" style="{style}">'
 
 
-def svg_image(svg: str, alt: str) -> str:
+def svg_image(svg: str, alt: str, style: str = "max-width:100%") -> str:
     """SVG markup as an image: pages that take no SVG inside HTML still take this."""
-    return img_tag(_url("svg+xml", svg.encode()), alt)
+    return img_tag(_url("svg+xml", svg.encode()), alt, style)
 
 
 def pixels_url(pixels: NDArray[np.uint8], kind: Literal["jpeg", "png"] = "jpeg") -> str:

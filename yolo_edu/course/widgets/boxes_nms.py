@@ -1,33 +1,24 @@
 """Suppression to play with in lesson 09: thresholds as sliders, on photos."""
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
 
-import cv2
 import ipywidgets
 import torch
-from torch import Tensor
 
 from yolo_edu.course.figures.boxes_photos import suppressed_by
 from yolo_edu.course.figures.diagram import hex_color
+from yolo_edu.course.figures.display import pixels_url
 from yolo_edu.course.widgets.frame import Explorer, explore
+from yolo_edu.course.widgets.start import above
 from yolo_edu.data import Sample
 from yolo_edu.metrics import match
 from yolo_edu.nms import Detections
 
 __all__ = ["suppression_explorer"]
 
-JPEG_QUALITY = 82
 SHOWN = 400  # CSS pixels of a photo's long side
 WIDE = {"description_width": "initial"}
-
-
-def _source(image: Tensor) -> str:
-    """uint8 (3, H, W) RGB as a data address."""
-    pixels = image.permute(1, 2, 0).contiguous().numpy()[..., ::-1]
-    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
 def _outline(box: Sequence[float], color: str, *, width: float, dash: str = "") -> str:
@@ -61,12 +52,11 @@ def suppression_explorer(
     Returns:
         The controls "photo", "confidence", "iou" and "agnostic", already shown.
     """
-    sources = {name: _source(sample.image) for name, sample in photos.items()}
+    sources = {name: pixels_url(sample.image.permute(1, 2, 0).numpy()) for name, sample in photos.items()}
 
     def page(photo: str, confidence: float, iou: float, agnostic: bool) -> str:
         sample, every = photos[photo], candidates[photo]
-        sure = every.scores > confidence
-        found = Detections(*(x[sure] for x in every))
+        found = above(every, confidence)
         owner = suppressed_by(found.boxes, found.scores, iou, None if agnostic else found.labels)
         kept = owner == torch.arange(len(owner))
         left = Detections(*(x[kept] for x in found))

@@ -1,7 +1,5 @@
 """Things to play with in lesson 06: ways through the map, and what each level says before and after suppression."""
 
-import base64
-import html
 from collections.abc import Sequence
 
 import cv2
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor
 
 from yolo_edu.caption import class_color, text_color
+from yolo_edu.course.figures.display import img_tag, pixels_url, svg_image
 from yolo_edu.course.widgets.frame import Explorer, explore
 from yolo_edu.course.widgets.neck_map import WayMap
 from yolo_edu.model import Detector, YOLOv5
@@ -18,7 +17,6 @@ from yolo_edu.nms import Detections
 
 __all__ = ["level_explorer", "path_tracer"]
 
-JPEG_QUALITY = 88
 LEVELS = {"grid 8": 4, "grid 16": 0, "grid 32": 2}  # predictions of levels 3, 4, 5: the course's color numbers
 
 
@@ -57,9 +55,8 @@ def path_tracer(model: Detector | None = None, *, start: int | None = None, end:
                 f"(vermilion, dashed; rows {_arrows(most.rows)})."
             )
         alt = f"Map of the network. {words}".replace("<b>", "").replace("</b>", "")
-        source = base64.b64encode(drawn.svg(fewest, most, shut).encode()).decode()
-        picture = f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{source}"'
-        return f'{picture} style="width:100%;max-width:820px"><p>{words}</p>'
+        picture = svg_image(drawn.svg(fewest, most, shut), alt, "width:100%;max-width:820px")
+        return f"{picture}<p>{words}</p>"
 
     style = {"description_width": "initial"}
     wide = ipywidgets.Layout(width="270px")
@@ -134,7 +131,7 @@ def level_explorer(
         words = f"{'After' if after else 'Before'} suppression, boxes: {parts}. Names: {', '.join(said) or 'none'}."
         words += " Thick, with its score: the best box of each grid." if len(places) else ""
         alt = f"The photo around its objects, boxes in one color a grid. {words}".replace("<b>", "").replace("</b>", "")
-        return f"{_image(picture, alt)}<p>{words}</p>"
+        return f"{img_tag(pixels_url(picture), alt)}<p>{words}</p>"
 
     choices = [("all grids", 0), *((f"{name} only", number) for number, name in enumerate(LEVELS, start=3))]
     controls = {
@@ -177,10 +174,3 @@ def _boxes(photo: np.ndarray, found: Detections, levels: Tensor) -> np.ndarray:
         ink = text_color(class_color(LEVELS[name]))
         cv2.putText(canvas, text, (x + 6, y + height + 5), cv2.FONT_HERSHEY_SIMPLEX, 0.55, ink, 1, cv2.LINE_AA)
     return canvas
-
-
-def _image(pixels: np.ndarray, alt: str) -> str:
-    """(H, W, 3) uint8 RGB as an HTML image that needs no file."""
-    _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    source = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
-    return f'<img alt="{html.escape(alt)}" src="{source}" style="max-width:100%">'
