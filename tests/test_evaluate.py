@@ -215,7 +215,7 @@ def test_a_real_network_end_to_end(data: DetectionData, capfd: pytest.CaptureFix
     torch.manual_seed(0)
     model = YOLOv5((0.33, 0.125), 3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    report = evaluate(model, data, device="cpu", progress=False)
+    report = evaluate(model, data, progress=False)
     assert 0 <= report.map <= report.map50 <= 1
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())

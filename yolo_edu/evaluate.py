@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from yolo_edu.boxes import clip_boxes
@@ -14,15 +15,38 @@ from yolo_edu.coco import MAX_DETECTIONS, coco_precision
 from yolo_edu.data import DetectionData, Sample, letterbox
 from yolo_edu.errors import UserError
 from yolo_edu.metrics import Curves, Floats, best_f1, confidence_curves, confusion_matrix, match
-from yolo_edu.model.detect import Detector
 from yolo_edu.nms import Detections, nms
 from yolo_edu.threads import ahead
+
+
+class Network(Protocol):
+    """What detection needs of a network, whether it is a `Detector` or an exported file."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The K class names."""
+
+    @property
+    def classes(self) -> int:
+        """K."""
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels of the network input a grid cell spans, P3 to P5."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where images have to be."""
+
+    def rows(self, images: Tensor) -> Tensor:
+        """float32 (B, 3, H, W) RGB in [0, 1] → (B, N, 5 + K): cx, cy, w, h in pixels, objectness, classes."""
+
 
 READERS = 2  # threads that read the next batches when the data is not cached
 
 
 def detect(
-    model: Detector,
+    model: Network,
     images: Sequence[Tensor],
     *,
     size: int,
@@ -35,7 +59,7 @@ def detect(
 ) -> list[Detections]:
     """Letterbox, network, decoding, suppression, and the letterbox undone: one batch of images.
 
-    Runs on the device of the model's parameters, in evaluation mode; the former mode returns afterwards.
+    Runs on the model's device, in evaluation mode; the former mode returns afterwards.
 
     Args:
         model: the detector.
@@ -57,13 +81,11 @@ def detect(
     if not images:
         return []
     squares, placed = zip(*(letterbox(image, size) for image in images), strict=True)
-    weight = next(model.parameters())
     with _evaluating(model), torch.inference_mode():
         # Bytes travel to the device and become numbers there: a quarter of the traffic.
-        batch = torch.stack(squares).to(weight.device).to(weight.dtype) / 255
-        decoded = model.decode([x.float() for x in model(batch)])
+        batch = torch.stack(squares).to(model.device).float() / 255
         found = nms(
-            decoded,
+            model.rows(batch),
             confidence=confidence,
             iou=iou,
             multi_label=multi_label,
@@ -80,10 +102,12 @@ def detect(
 
 
 @contextmanager
-def _evaluating(model: Detector) -> Iterator[None]:
+def _evaluating(model: Network) -> Iterator[None]:
     """Evaluation mode inside, every module's own mode afterwards (some may have been frozen on purpose)."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [(module, module.training) for module in modules]
+    for module in modules:
+        module.training = False
     try:
         yield
     finally:
@@ -145,14 +169,13 @@ def _number(value: float) -> str:
 
 
 def evaluate(
-    model: Detector,
+    model: Network,
     data: DetectionData,
     *,
     batch_size: int = 32,
     size: int | None = None,
     confidence: float = 0.001,
     iou: float = 0.6,
-    device: str | torch.device | None = None,
     progress: bool = True,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Report:
@@ -169,7 +192,6 @@ def evaluate(
         confidence: detections below are not even considered. AP needs the uncertain ones too: with a
             higher value the curve ends early and AP is too low.
         iou: of non-maximum suppression.
-        device: where to move the model first; None: where it is.
         progress: show a bar.
         interrupted: asked between batches; True ends the evaluation.
 
@@ -187,8 +209,6 @@ def evaluate(
             f"the model knows {model.classes} classes, the data set has {len(data.names)} "
             f"({', '.join(data.names)}). Evaluate with the data set that the model was trained for."
         )
-    if device is not None:
-        model.to(device)
     size = data.image_size if size is None else size
     truth: list[Sample] = []
     found: list[Detections] = []

@@ -25,9 +25,8 @@ from tqdm import tqdm
 from yolo_edu.boxes import scale_boxes, xyxy_to_cxcywh
 from yolo_edu.draw import annotate
 from yolo_edu.errors import UserError
-from yolo_edu.evaluate import detect
+from yolo_edu.evaluate import Network, detect
 from yolo_edu.files import cause
-from yolo_edu.model import Detector
 from yolo_edu.nms import Detections
 from yolo_edu.run import new_folder
 from yolo_edu.sources import Frame, camera_frames, camera_number, count_frames, find_files, read_frames
@@ -66,7 +65,7 @@ class Results:
 
 
 def predict(
-    model: Detector,
+    model: Network,
     source: str | Path | int,
     *,
     out: str | Path = Path("runs/detect/exp"),

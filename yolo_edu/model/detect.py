@@ -211,6 +211,15 @@ class Detector(nn.Module):
         """See `Detect.decode`: (B, N, 5 + K) rows in pixels of the network input."""
         return self.detect.decode(raw)
 
+    def rows(self, images: Tensor) -> Tensor:
+        """`forward`, then `decode` in float32: (B, 3, H, W) → (B, N, 5 + K); an exported network does the same."""
+        return self.decode([x.float() for x in self(images)])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.detect.anchors.device
+
     @property
     def detect(self) -> Detect:
         """The last row of the table."""
