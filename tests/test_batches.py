@@ -207,3 +207,53 @@ def test_the_smallest_share_of_a_batch(data: DetectionData, batch: int, ranks: i
     assert batches.fewest == fewest
     shares = [Batches(data, batches.recipe, 0, CPU, rank=rank, ranks=ranks).epoch(0) for rank in range(ranks)]
     assert fewest == min(len(x.images) for share in shares for x in share)
+
+
+# --- other shapes ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six wide photos 64 × 32 and five tall ones, each with one box in its middle."""
+    folder = tmp_path_factory.mktemp("mixed")
+    make_data(folder, {f"{i:02d}": "0 0.5 0.5 0.5 0.5\n" for i in range(6)}, (32, 64))
+    make_data(folder, {f"{i:02d}": "1 0.5 0.5 0.5 0.5\n" for i in range(6, 11)}, (64, 32))
+    return folder
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_rectangular_batches_lose_the_gray_bars(mixed: Path, cache: bool) -> None:
+    data = DetectionData(read_spec(mixed / "data.yaml"), "train", 64, cache=cache)
+    recipe = replace(ORDER, image_size=64, batch=3, rectangular=True)
+    seen = list(Batches(data, recipe, 0, CPU).epoch(0))
+    for batch in seen:
+        kinds = set(batch.targets[:, 1].tolist())
+        shape = {(0.0,): (32, 64), (1.0,): (64, 32)}.get(tuple(kinds), (64, 64))
+        assert batch.images.shape[2:] == shape
+        # The box is half of the photo whatever was cut off around it.
+        half = torch.tensor([0.5, 0.5]) if len(kinds) == 1 else None
+        assert half is None or torch.allclose(batch.targets[:, 4:], half.expand(len(batch.targets), 2))
+    assert {tuple(batch.images.shape[2:]) for batch in seen} >= {(32, 64), (64, 32)}
+    assert sum(len(batch.targets) for batch in seen) == IMAGES
+    assert augmentation(replace(RECIPE, rectangular=True), 0).mosaic == 0
+
+
+def test_multi_scale_batches_and_what_is_left_of_an_epoch(data: DetectionData) -> None:
+    recipe = replace(RECIPE, image_size=SIZE, multi_scale=True)
+    sizes = set()
+    for epoch in range(12):
+        whole = list(Batches(data, recipe, 0, CPU).epoch(epoch))
+        rest = list(Batches(data, recipe, 0, CPU).epoch(epoch, 1))
+        assert all(equal(a, b) for a, b in zip(whole[1:], rest, strict=True))
+        sizes |= {batch.images.shape[-1] for batch in whole}
+    assert sizes == {32, 64}  # 16 … 79 in steps of the coarsest stride, and at least one step
+    big = DetectionData(read_spec(data.images[0].parents[2] / "data.yaml"), "train", 64, cache=True)
+    several = Batches(big, replace(recipe, image_size=64), 0, CPU)
+    assert {batch.images.shape[-1] for epoch in range(8) for batch in several.epoch(epoch)} == {32, 64, 96}
+
+
+def test_one_class(folder: Path) -> None:
+    data = DetectionData(read_spec(folder / "data.yaml"), "train", SIZE, single_class=True)
+    assert data.names == ("object",)
+    assert sum(len(sample.labels) for sample in data) == IMAGES
+    assert all((sample.labels == 0).all() for sample in data)

@@ -253,6 +253,51 @@ def test_a_killed_run_ends_in_the_same_weights(spec: DataSpec, tmp_path: Path) -
     assert not list(broken.folder.glob(".*"))
 
 
+def test_a_run_that_saves_nothing_on_the_way(spec: DataSpec, tmp_path: Path) -> None:
+    """Weights at the end only, the same as of a run that saves; after Ctrl-C what is needed to go on is there."""
+    kept, quiet = run_in(tmp_path), run_in(tmp_path)
+    start(spec, kept)
+    seen = []
+    options = replace(EXACT, save=False)
+    start(
+        spec, quiet, options=options, callbacks=[lambda training: seen.append({p.name for p in quiet.folder.iterdir()})]
+    )
+    assert all(names == {"config.json"} for names in seen)
+    assert_same_end(kept, quiet)
+
+    stopped = run_in(tmp_path)
+
+    def stop(training: Training[Detector]) -> None:
+        if training.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        start(spec, stopped, options=options, callbacks=[stop])
+    assert stopped.best.exists()
+    resume(stopped, progress=False)
+    assert_same_end(kept, stopped)
+
+
+@pytest.mark.parametrize("changes", [{"rectangular": True}, {"multi_scale": True}, {"frozen": tuple(range(10))}])
+def test_other_batches_and_frozen_rows_resume_exactly(changes: dict, spec: DataSpec, tmp_path: Path) -> None:
+    recipe = replace(TINY, **changes)
+    whole, stopped = run_in(tmp_path), run_in(tmp_path)
+    start(spec, whole, recipe)
+
+    def stop(training: Training[Detector]) -> None:
+        if training.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        start(spec, stopped, recipe, callbacks=[stop])
+    resume(stopped, progress=False)
+    assert_same_end(whole, stopped)
+    frozen = [name for name in state(whole) if name.startswith("model.model.") and int(name.split(".")[2]) < 10]
+    fresh = model_of(spec).state_dict()
+    same = [torch.equal(state(whole)[name], fresh[name.removeprefix("model.")]) for name in frozen]
+    assert all(same) if "frozen" in changes else not all(same)
+
+
 def test_resuming_what_is_no_run(tmp_path: Path, spec: DataSpec) -> None:
     with pytest.raises(UserError, match="not a run folder"):
         resume(Run(tmp_path))

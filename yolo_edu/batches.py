@@ -15,6 +15,7 @@ from yolo_edu.data import Batch, DetectionData, Pool
 from yolo_edu.errors import UserError
 from yolo_edu.hardware import free_memory
 from yolo_edu.recipe import Recipe, size_at
+from yolo_edu.shapes import by_shape, crop, draw_size, resized, smallest_rectangle
 from yolo_edu.threads import ahead
 
 
@@ -59,6 +60,7 @@ class Batches:
         self.starts = range(0, len(data), recipe.batch)
         if len(data) - self.starts[-1] < ranks:
             self.starts = self.starts[:-1]  # every process needs an image of each batch
+        self._shapes = data.shapes() if recipe.rectangular else torch.empty(0, 2)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -75,7 +77,7 @@ class Batches:
         Raises:
             UserError: an image file has become unreadable since the data set was opened.
         """
-        order = torch.randperm(len(self.data), generator=seeded(self.seed, epoch)).tolist()
+        order = self._order(epoch)
         settings, size = augmentation(self.recipe, epoch), size_at(self.recipe, epoch)
         kept = self.samples(size) if self._keep else None
 
@@ -88,8 +90,21 @@ class Batches:
 
         numbers = range(start, len(self))
         ready = map(make, numbers) if kept is not None else ahead(make, numbers, self.workers)
-        for plan, pool in ready:
-            yield render(plan, pool.to(self.device), settings)
+        for number, (plan, pool) in zip(numbers, ready, strict=True):
+            batch = render(plan, pool.to(self.device), settings)
+            if self.recipe.rectangular:
+                shared = self._shapes[order[self.starts[number] :][: self.recipe.batch]]
+                batch = crop(batch, smallest_rectangle(shared, size), settings.min_side)
+            if self.recipe.multi_scale:
+                batch = resized(batch, draw_size(size, seeded(self.seed, epoch, number, 1)))
+            yield batch
+
+    def _order(self, epoch: int) -> list[int]:
+        """The samples in the order of an epoch."""
+        chance = seeded(self.seed, epoch)
+        if self.recipe.rectangular:
+            return by_shape(self._shapes, self.recipe.batch, chance)
+        return torch.randperm(len(self.data), generator=chance).tolist()
 
     def samples(self, size: int) -> Pool:
         """All samples on the device; the smaller they are, the less there is to move in the first epochs."""
@@ -106,8 +121,8 @@ class Batches:
 
 
 def augmentation(recipe: Recipe, epoch: int) -> AugmentSettings:
-    """The recipe's, and without anything that puts several photos together in its plain last epochs."""
-    plain = epoch >= recipe.epochs - min(recipe.plain_epochs, recipe.epochs // 5)
+    """The recipe's; without anything that puts several photos together in its plain last epochs and in rectangles."""
+    plain = recipe.rectangular or epoch >= recipe.epochs - min(recipe.plain_epochs, recipe.epochs // 5)
     return replace(recipe.augment, mosaic=0.0, mixup=0.0, cutmix=0.0) if plain else recipe.augment
 
 

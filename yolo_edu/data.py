@@ -18,6 +18,7 @@ from yolo_edu.boxes import clip_boxes, cxcywh_to_xyxy, scale_boxes, xyxy_to_cxcy
 from yolo_edu.errors import UserError
 from yolo_edu.files import Fault, decode_image, label_path, read_image, read_labels
 from yolo_edu.hardware import free_memory
+from yolo_edu.letterbox import GRAY, Letterbox, letterbox
 from yolo_edu.spec import DataSpec, read_spec
 from yolo_edu.threads import in_threads
 
@@ -32,12 +33,12 @@ __all__ = [
     "collate",
     "label_path",
     "letterbox",
+    "one_class",
     "read_image",
     "read_labels",
     "read_spec",
 ]
 
-GRAY = 114  # what letterbox and mosaic put where there is no image
 T = TypeVar("T")
 REPORTED = 20  # bad files named in one error message
 
@@ -55,46 +56,6 @@ class Batch(NamedTuple):
 
     images: Tensor  # float32 (B, 3, H, W) RGB in [0, 1]
     targets: Tensor  # float32 (M, 6): image index, class, cx, cy, w, h normalized to the image
-
-
-# --- letterbox ------------------------------------------------------------------------------------------
-
-
-class Letterbox(NamedTuple):
-    """How an image was put into a square: scaled by `scale`, then moved by (`left`, `top`) pixels."""
-
-    scale: float
-    left: int
-    top: int
-
-    def apply(self, boxes: Tensor) -> Tensor:
-        """(..., 4) xyxy pixels of the image → pixels of the square."""
-        return boxes * self.scale + self._shift(boxes)
-
-    def undo(self, boxes: Tensor) -> Tensor:
-        """(..., 4) xyxy pixels of the square → pixels of the image (not clipped to it)."""
-        return (boxes - self._shift(boxes)) / self.scale
-
-    def _shift(self, boxes: Tensor) -> Tensor:
-        return boxes.new_tensor([self.left, self.top, self.left, self.top])
-
-
-def letterbox(image: Tensor, size: int) -> tuple[Tensor, Letterbox]:
-    """Fit a uint8 (3, H, W) image into a (3, size, size) square, aspect kept, the rest gray.
-
-    Bilinear, also when shrinking: what the published results were made with.
-    """
-    height, width = image.shape[1:]
-    scale = min(size / height, size / width)
-    new_width, new_height = max(round(width * scale), 1), max(round(height * scale), 1)
-    if (new_width, new_height) != (width, height):
-        pixels = cv2.resize(image.permute(1, 2, 0).numpy(), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
-        image = torch.from_numpy(pixels).permute(2, 0, 1)
-    # An odd pixel goes right and below: the ∓0.1 breaks the tie of round().
-    left, top = round((size - new_width) / 2 - 0.1), round((size - new_height) / 2 - 0.1)
-    square = image.new_full((3, size, size), GRAY)
-    square[:, top : top + new_height, left : left + new_width] = image
-    return square, Letterbox(scale, left, top)
 
 
 # --- the data set ---------------------------------------------------------------------------------------
@@ -147,16 +108,26 @@ class DetectionData(Dataset[Sample]):
         cache: hold the resized images in memory (3 bytes a pixel) instead of reading them each time. None:
             if they fill less than half of the free memory.
         copies: processes of this machine that read the same and each hold it.
+        single_class: every object becomes class 0, named "object" unless the data has one class anyway.
 
     Raises:
         UserError: the split is missing or empty, no image of it has a label file, or some files are bad
-            (all of them are named in one message). Without cache a bad image raises when asked for.
+            or, though a .txt list names them, not there (all of them are named in one message). Without cache a
+            bad image raises when asked for.
     """
 
     def __init__(
-        self, spec: DataSpec, split: str, image_size: int, cache: bool | None = None, *, copies: int = 1
+        self,
+        spec: DataSpec,
+        split: str,
+        image_size: int,
+        cache: bool | None = None,
+        *,
+        copies: int = 1,
+        single_class: bool = False,
     ) -> None:
-        self.names = spec.names
+        self.names = one_class(spec.names) if single_class else spec.names
+        self._classes, self._single = len(spec.names), single_class
         self.image_size = image_size
         self.images = spec.images(split)
         if not any(os.path.isfile(label_path(image)) for image in self.images):
@@ -165,7 +136,8 @@ class DetectionData(Dataset[Sample]):
                 f"{label_path(self.images[0])}: put the labels there (an empty file: no objects)."
             )
         targets = [_attempt(self._read, image) for image in self.images]
-        bad = [str(item) for item in targets if isinstance(item, UserError)]
+        bad = [str(spec.missing[image]) for image in self.images if image in spec.missing]
+        bad += [str(item) for item in targets if isinstance(item, UserError)]
         self._targets = [target for target in targets if not isinstance(target, UserError)]
         self._pool: Pool | None = None
         needed, free = self.bytes * copies, free_memory()
@@ -177,7 +149,8 @@ class DetectionData(Dataset[Sample]):
             places = dict(zip(self.images, pixels.numpy(), strict=True))
             fill = partial(_attempt, partial(self._fill, places))
             sizes = in_threads(fill, self.images, f"reading {split}")
-            bad += [str(size) for size in sizes if isinstance(size, UserError)]
+            unread = zip(self.images, sizes, strict=True)
+            bad += [str(size) for image, size in unread if isinstance(size, UserError) and image not in spec.missing]
             if not bad:
                 self._pool = self._gather(pixels, [size for size in sizes if not isinstance(size, UserError)])
         if bad:
@@ -223,18 +196,34 @@ class DetectionData(Dataset[Sample]):
         sizes = torch.tensor([[*sample.image.shape[:0:-1]] for sample in samples])
         return _pool(pixels, sizes, [sample.boxes for sample in samples], [sample.labels for sample in samples])
 
+    def shapes(self) -> Tensor:
+        """(N, 2) width and height of every sample in pixels; without a cache this opens every file."""
+        if self._pool is not None:
+            return self._pool.sizes
+        sizes = in_threads(lambda path: self._load(path).shape[:0:-1], self.images, "looking at shapes")
+        return torch.tensor([list(size) for size in sizes])
+
     def labels_and_boxes(self) -> tuple[Tensor, Tensor]:
         """(M,) classes and (M, 4) boxes cxcywh of the whole split, normalized to their images."""
         labels, boxes = zip(*self._targets, strict=True)
         return torch.cat(labels), torch.cat(boxes)
 
-    def box_sizes(self) -> Tensor:
-        """(M, 2) width and height of every box of the split, pixels of the samples."""
-        boxes = torch.cat([sample.boxes for sample in self]) if self._pool is None else self._pool.boxes
+    def box_sizes(self, at_most: int | None = None) -> Tensor:
+        """(M, 2) width and height of every box of the split, pixels of the samples.
+
+        Args:
+            at_most: without a cache every image has to be opened for its shape; then only so many, evenly spread.
+        """
+        if self._pool is not None:
+            boxes = self._pool.boxes
+        else:
+            step = max(len(self) // at_most, 1) if at_most else 1
+            boxes = torch.cat([self[index].boxes for index in range(0, len(self), step)])
         return boxes[:, 2:] - boxes[:, :2]
 
     def _read(self, image: Path) -> tuple[Tensor, Tensor]:
-        return read_labels(label_path(image), len(self.names))
+        labels, boxes = read_labels(label_path(image), self._classes)
+        return (torch.zeros_like(labels) if self._single else labels), boxes
 
     def _fill(self, places: Mapping[Path, NDArray[np.uint8]], path: Path) -> tuple[int, int]:
         """Load an image into its place; its width and height."""
@@ -261,6 +250,11 @@ class DetectionData(Dataset[Sample]):
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             pixels = cv2.resize(image, size, interpolation=method)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.uint8)
+
+
+def one_class(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of a data set whose classes are all taken for one."""
+    return tuple(names) if len(names) == 1 else ("object",)
 
 
 def _corners(boxes: Tensor, width: int, height: int) -> Tensor:

@@ -1,7 +1,7 @@
 """The training loop: forward, loss, backward, step. It knows neither files nor this detector."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -47,13 +47,15 @@ class Training(Generic[M]):
     last_step: int = -1  # iteration of the optimizer's last step
 
     @staticmethod
-    def start(model: M, recipe: Recipe, precision: str = "float32") -> "Training[M]":
-        """A fresh start for a model that already is on its device."""
+    def start(
+        model: M, recipe: Recipe, precision: str = "float32", shares: Mapping[str, float] | None = None
+    ) -> "Training[M]":
+        """A fresh start for a model that already is on its device; `shares` as in `build_optimizer`."""
         device = next(model.parameters()).device
         return Training(
             model,
             Ema(model, recipe.ema_decay, recipe.ema_ramp),
-            build_optimizer(model, recipe),
+            build_optimizer(model, recipe, shares),
             torch.amp.GradScaler(device.type, enabled=precision == "float16"),
             torch.zeros(3, device=device),
         )
@@ -129,7 +131,8 @@ def fit_epoch(
     Raises:
         Spoiled: the loss is no longer a number, noticed at the end of the epoch; the model is spoiled then.
     """
-    model, optimizer, scaler = training.model.train(), training.optimizer, training.scaler
+    model, optimizer, scaler = training.model, training.optimizer, training.scaler
+    training_mode(model)
     layout = FORMATS[numerics.memory_format]
     # As in R7: what an epoch could not add up to a whole step is dropped.
     optimizer.zero_grad(set_to_none=True)
@@ -159,6 +162,14 @@ def fit_epoch(
         if stepping:
             on_step()
     return {**mean_losses(training, world), "lr": rates(recipe, training.epoch * count + count - 1, count).lr}
+
+
+def training_mode(model: nn.Module) -> None:
+    """`model.train()`, but a frozen BatchNorm keeps its statistics: they belong to the weights before it."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
+            module.eval()
 
 
 def mean_losses(training: Training[M], world: World = ALONE) -> Row:

@@ -37,6 +37,8 @@ def usable_device(name: str | torch.device | None = None) -> torch.device:
         UserError: there is no such device here.
     """
     try:
+        if isinstance(name, str) and name.isdecimal():
+            name = f"cuda:{name}"  # the article's era counted GPUs: --device 0
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros(1, device=device).item()  # "meta" makes tensors but has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -1,9 +1,11 @@
 """What the first process of a run does beside training: it measures, writes the run folder, and draws it."""
 
+import copy
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import torch
 
@@ -36,6 +38,7 @@ class Keeper:
         self, training: Training[Detector], run: Run, recipe: Recipe, options: Options, val_data: DetectionData
     ) -> None:
         self.training, self.run, self.recipe, self.options, self.val_data = training, run, recipe, options, val_data
+        self._unwritten: tuple[Detector, dict[str, Any]] | None = None  # the best weights of a run that saves nothing
 
     def begin(
         self, spec: DataSpec, device: torch.device, train_data: DetectionData, processes: int, *, resuming: bool
@@ -45,7 +48,8 @@ class Keeper:
         if resuming:
             self.run.sweep()
         else:
-            self.save()
+            if self.options.save:
+                self.save()
             self.run.write_config(
                 self.recipe,
                 self.options,
@@ -76,7 +80,8 @@ class Keeper:
             What was measured; None if interrupted.
         """
         training, epoch = self.training, self.training.epoch + 1
-        size = size_at(self.recipe, training.epoch)  # a network is best at the size it has just been trained at
+        # A network is best at the size it has just been trained at.
+        size = self.options.test_size or size_at(self.recipe, training.epoch)
         try:
             report = self._measured(training.ema.model, size, interrupted)
         except KeyboardInterrupt:
@@ -84,11 +89,17 @@ class Keeper:
         if report.fitness > training.best:
             training.best, training.best_epoch = report.fitness, epoch
             metadata = {"epoch": epoch, "map50": report.map50, "map": report.map, "image_size": size}
-            save_checkpoint(self.run.best, training.ema.model, metadata)
+            if self.options.save:
+                save_checkpoint(self.run.best, training.ema.model, metadata)
+            else:
+                self._unwritten = copy.deepcopy(training.ema.model), metadata
         return {"map50": report.map50, "map": report.map, "precision": report.precision, "recall": report.recall}
 
     def save(self) -> None:
-        """Write the state and the log."""
+        """Write the state, the log, and the best weights if they wait for it."""
+        if self._unwritten:
+            save_checkpoint(self.run.best, *self._unwritten)
+            self._unwritten = None
         content = self.training.state() | {"format": FORMAT, "description": describe(self.training.ema.model)}
         content["metadata"] = {"epoch": self.training.epoch, "image_size": self.recipe.image_size}
         write_atomically(self.run.state, lambda file: torch.save(content, file))
@@ -102,6 +113,8 @@ class Keeper:
     def finish(self) -> Report:
         """Measure the best weights once more and draw everything there is to see."""
         folder, data = self.run.folder, self.val_data
+        if not self.options.save:
+            self.save()
         best = load_checkpoint(self.run.best).to(next(self.training.model.parameters()).device)
         size = read_metadata(self.run.best)["image_size"]
         report = self._measured(best, size)

@@ -1,7 +1,9 @@
 """The optimizer's three parameter groups and the moving average of the weights."""
 
 import copy
+import itertools
 import math
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 import torch
@@ -12,45 +14,66 @@ from yolo_edu.recipe import Rates, Recipe
 M = TypeVar("M", bound=nn.Module)
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum (Sutskever et al. 2013) or AdamW (Loshchilov, Hutter 2017, arXiv:1711.05101).
+KINDS = ("bias", "weight", "norm")
+
+
+def build_optimizer(
+    model: nn.Module, recipe: Recipe, shares: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum (Sutskever et al. 2013), Adam (Kingma, Ba 2014, arXiv:1412.6980) or AdamW
+    (Loshchilov, Hutter 2017, arXiv:1711.05101).
 
     Groups, in order: biases, other weights (decayed), BatchNorm weights. Only the second is decayed: pulling
-    a bias or a BatchNorm's γ to zero makes nothing simpler. SGD's decay follows the images a step, as in
-    both releases.
+    a bias or a BatchNorm's γ to zero makes nothing simpler. SGD's and Adam's decay follows the images a step, as
+    in both releases.
+
+    Args:
+        model: parameters that want no gradient are left out.
+        recipe: optimizer, rates, decay.
+        shares: of the learning rate, by parameter name; each share gets three groups of its own.
+
+    Raises:
+        ValueError: no parameter wants a gradient.
     """
-    biases: list[nn.Parameter] = []
-    weights: list[nn.Parameter] = []
-    norms: list[nn.Parameter] = []
-    for module in model.modules():
+    members: dict[tuple[float, str], list[nn.Parameter]] = {}
+    for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
-            group = biases if name == "bias" else norms if isinstance(module, nn.BatchNorm2d) else weights
-            group.append(parameter)
+            if parameter.requires_grad:
+                kind = "bias" if name == "bias" else "norm" if isinstance(module, nn.BatchNorm2d) else "weight"
+                share = shares[f"{prefix}.{name}" if prefix else name] if shares else 1.0
+                members.setdefault((share, kind), []).append(parameter)
+    if not members:
+        raise ValueError("every parameter is frozen: nothing to train")
     decay = recipe.weight_decay
-    if recipe.optimizer == "sgd":
+    if recipe.optimizer != "adamw":
         accumulate = max(round(recipe.nominal_batch / recipe.batch), 1)
         decay *= recipe.batch * accumulate / 64
     groups = [
-        {"params": biases, "weight_decay": 0.0},
-        {"params": weights, "weight_decay": decay},
-        {"params": norms, "weight_decay": 0.0},
+        {
+            "params": members[share, kind],
+            "weight_decay": decay if kind == "weight" else 0.0,
+            "kind": kind,
+            "share": share,
+        }
+        for share, kind in sorted(members, key=lambda key: (key[0], KINDS.index(key[1])))
     ]
     # One kernel for all tensors where there is one: a third of the time of a loop over them.
-    fused = weights[0].device.type in ("cpu", "cuda")
+    fused = next(iter(members.values()))[0].device.type in ("cpu", "cuda")
     if recipe.optimizer == "sgd":
         sgd = torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=True, fused=fused)
-        for parameter in model.parameters():
+        for parameter in itertools.chain.from_iterable(members.values()):
             # The same as no momentum yet. Left to itself, the fused kernel takes whatever lies in memory when
             # float16's scaler skips the first step, as it usually does.
             sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         return sgd
-    return torch.optim.AdamW(groups, recipe.lr, betas=(recipe.momentum, 0.999), fused=fused)
+    adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return adam(groups, recipe.lr, betas=(recipe.momentum, 0.999), fused=fused)
 
 
 def apply_rates(optimizer: torch.optim.Optimizer, now: Rates) -> None:
-    """Set learning rates and momentum of all groups; the first group holds the biases."""
-    for index, group in enumerate(optimizer.param_groups):
-        group["lr"] = now.bias_lr if index == 0 else now.lr
+    """Set learning rates and momentum of all groups."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["share"] * (now.bias_lr if group["kind"] == "bias" else now.lr)
         if "momentum" in group:
             group["momentum"] = now.momentum
         else:

@@ -18,7 +18,7 @@ class Recipe:
     epochs: int = 300
     batch: int = 16
     image_size: int = 640
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # adam adds the decay to the gradient, adamw to the weight
     lr: float = 0.01
     final_lr: float = 0.01  # as a share of lr
     schedule: Literal["linear", "cosine"] = "linear"
@@ -43,6 +43,13 @@ class Recipe:
     class_gain: float = 1.0
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
+    class_positive_weight: float = 1.0
+    objectness_positive_weight: float = 1.0
+    anchor_threshold: float = 4.0  # a box trains the anchors that are within this factor of it
+    multi_scale: bool = False  # every batch at a size of its own, half to one and a half times the recipe's
+    rectangular: bool = False  # batches of photos of like shape, without the gray bars that they have in common
+    frozen: tuple[int, ...] = ()  # rows that stay as they are
+    stage_lr: tuple[float, float, float] = (1.0, 1.0, 1.0)  # shares of lr: backbone, neck, head
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __post_init__(self) -> None:
@@ -51,6 +58,8 @@ class Recipe:
                 raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
         if self.image_size % 32:
             raise ValueError(f"image size {self.image_size} is not a multiple of 32, the coarsest stride")
+        if not all(0 <= share < math.inf for share in self.stage_lr):
+            raise ValueError(f"shares of the learning rate cannot be {self.stage_lr}; 1 is the whole, 0 nothing")
 
 
 RECIPES = {
@@ -103,6 +112,9 @@ def loss_settings(model: Detector, recipe: Recipe, image_size: int) -> LossSetti
         box=settings.box * recipe.box_gain,
         objectness=settings.objectness * recipe.objectness_gain,
         classification=settings.classification * recipe.class_gain,
+        class_positive_weight=recipe.class_positive_weight,
+        objectness_positive_weight=recipe.objectness_positive_weight,
+        anchor_threshold=recipe.anchor_threshold,
     )
 
 

@@ -44,6 +44,10 @@ class Options:
     cache: bool | None = None  # images in memory; None: if they fit
     workers: int = 2  # threads that read ahead if not
     compile: bool = False  # torch.compile: slow start, faster steps
+    test_size: int | None = None  # side in pixels to evaluate at; None: the size just trained at
+    save: bool = True  # False: nothing is written on the way, only at the end and after Ctrl-C
+    autoanchor: bool = True  # search other anchors if these fit too few of the boxes
+    single_class: bool = False  # every object is taken for one of the same class
     deterministic: bool = False  # same bits on the same GPU, slower; a CPU is deterministic anyway
 
 
@@ -95,6 +99,7 @@ class Run:
             settings = content.pop("recipe")
             nested: dict[str, Any] = {"augment": AugmentSettings(**settings["augment"])}
             nested["growth"] = tuple((float(until), float(share)) for until, share in settings["growth"])
+            nested |= {name: tuple(settings[name]) for name in ("frozen", "stage_lr")}
             recipe, options = Recipe(**settings | nested), Options(**content.pop("options"))
         except FileNotFoundError:
             raise UserError(f"{self.folder}: not a run folder (no {self.config.name} in it).") from None
@@ -110,6 +115,18 @@ class Run:
         writer.writeheader()
         writer.writerows([{k: f"{v:.6g}" for k, v in row.items()} for row in history])
         write_atomically(self.log, lambda file: file.write_text(text.getvalue()))
+
+
+def newest_run(project: Path) -> Run:
+    """The run below this folder whose state was written last.
+
+    Raises:
+        UserError: there is none.
+    """
+    states = [(path.stat().st_mtime, path) for path in project.glob(f"*/{Run(project).state.name}")]
+    if not states:
+        raise UserError(f"{project}: no run that could be continued. Name its folder: --resume FOLDER.")
+    return Run(max(states)[1].parent)
 
 
 def metrics_line(row: Mapping[str, float], epochs: int) -> str:

@@ -12,8 +12,8 @@ from tqdm.asyncio import tqdm as terminal_bar
 from tqdm.auto import tqdm
 
 from yolo_edu.batches import Batches
-from yolo_edu.checkpoint import DESCRIPTION_ERRORS, build, load_state
-from yolo_edu.data import DataSpec, DetectionData, read_spec
+from yolo_edu.checkpoint import DESCRIPTION_ERRORS, build
+from yolo_edu.data import DataSpec, DetectionData, one_class, read_spec
 from yolo_edu.distributed import ALONE, World, synchronize_batchnorm
 from yolo_edu.errors import UserError
 from yolo_edu.evaluate import Report
@@ -25,6 +25,8 @@ from yolo_edu.loss import detection_loss
 from yolo_edu.model import Detector
 from yolo_edu.recipe import Recipe, Row, loss_settings, size_at
 from yolo_edu.run import Options, Run, metrics_line
+from yolo_edu.start import check_classes, fit_anchors, take_up
+from yolo_edu.transfer import freeze, learning_shares
 
 Callback = Callable[[Training[Detector]], None]
 DEFAULTS = Options()
@@ -70,27 +72,40 @@ def train(
         KeyboardInterrupt: after Ctrl-C, with everything up to the last step saved; after a second one, at once.
     """
     device = torch.device(device)
-    check_classes(model, spec)
-    model.names = spec.names  # weights that start a run bring the names of their own data
+    names = one_class(spec.names) if options.single_class else spec.names
+    check_classes(model, names, spec.path)
+    model.names = names  # weights that start a run bring the names of their own data
     speaking = progress and world.first
-    train_data = DetectionData(spec, "train", recipe.image_size, options.cache, copies=world.size)
-    val_data = DetectionData(spec, "val", recipe.image_size, options.cache) if world.first else None
+    single = options.single_class
+    train_data = DetectionData(spec, "train", recipe.image_size, options.cache, copies=world.size, single_class=single)
+    val_data = (
+        DetectionData(spec, "val", recipe.image_size, options.cache, single_class=single) if world.first else None
+    )
     if speaking and not train_data.cached and options.cache is None:
         print(f"{train_data.bytes / 2**30:.1f} GiB of images do not fit in memory: they are read anew each epoch")
+    if options.autoanchor and not resuming:
+        if world.first:
+            said = fit_anchors(model, train_data, recipe.anchor_threshold, options.seed, progress=speaking)
+            if speaking:
+                print(said)
+        model.detect.anchors = world.share(model.detect.anchors.cpu()).to(model.device)
+    freeze(model, recipe.frozen)
     numerics = world.share(choose_numerics(model, device, options.precision, options.memory_format))
     prepare(device, deterministic=options.deterministic)
     model.to(device).to(memory_format=FORMATS[numerics.memory_format])
-    training = Training.start(model, recipe, numerics.precision)
+    shares = learning_shares(model, recipe.stage_lr)
+    training = Training.start(model, recipe, numerics.precision, shares)
     batches = Batches(
         train_data, recipe, options.seed, device, rank=world.rank, ranks=world.size, workers=options.workers
     )
-    if batches.fewest == 1 and min(size_at(recipe, e) for e in range(recipe.epochs)) == model.strides[-1]:
+    smallest = min(size_at(recipe, epoch) for epoch in range(recipe.epochs)) // (2 if recipe.multi_scale else 1)
+    if batches.fewest == 1 and smallest <= model.strides[-1]:
         raise UserError(
             f"one image of {model.strides[-1]} px alone in a batch leaves BatchNorm a single value to standardize. "
             "Use another --batch-size or a larger --img-size."
         )
     if resuming:
-        _take_up(training, run, len(batches), world)
+        take_up(training, run, len(batches), world)
     else:
         # What was measured is part of the run: a resumed one must not measure again and choose otherwise.
         options = replace(options, precision=numerics.precision, memory_format=numerics.memory_format)
@@ -135,7 +150,7 @@ def train(
 
         def on_step() -> None:
             leaving, due = world.any(interrupted(), time.monotonic() - saved > 60 * options.save_minutes)
-            if leaving or due:
+            if leaving or (due and options.save):
                 save()
             if leaving:
                 stop_here()
@@ -171,14 +186,17 @@ def train(
                 )
             measured: Row | None = {}
             if _is_measured(training.epoch + 1, recipe, options):
-                save()  # whatever happens while measuring, the epoch is done
+                if options.save:
+                    save()  # whatever happens while measuring, the epoch is done
                 measured = world.share(keeper.evaluate(interrupted) if keeper else None)
             if measured is None:
+                if not options.save:
+                    save()
                 stop_here()
             training.seconds += time.perf_counter() - started
             training.end_epoch(row | measured)
             leaving, due = world.any(interrupted(), time.monotonic() - saved > SAVE_SECONDS)
-            if measured or leaving or due:
+            if leaving or (options.save and (measured or due)):
                 save()
             if keeper:
                 if measured and speaking:
@@ -192,33 +210,7 @@ def train(
     return keeper.finish() if keeper else None
 
 
-def check_classes(model: Detector, spec: DataSpec, what: object = "the model") -> None:
-    """A UserError if the data has another number of classes than the model; `what` names the model in it."""
-    if len(spec.names) != model.classes:
-        raise UserError(
-            f"{what}: knows {model.classes} classes, {spec.path} has {len(spec.names)}. "
-            "Train from scratch (leave out --weights) or start from weights of as many classes."
-        )
-
-
 # --- around the loop ------------------------------------------------------------------------------------
-
-
-def _take_up(training: Training[Detector], run: Run, count: int, world: World) -> None:
-    """Load the run's state. `count` batches an epoch may be others than before: other processes, another batch size."""
-    try:
-        training.load(load_state(run.state))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        first = str(error).split("\n")[0]
-        raise UserError(f"{run.state}: not the state of this run ({first}). Start a new run.") from None
-    if training.count != count and training.batch:
-        training.batch = 0  # of an epoch cut otherwise: it starts again
-        training.parts.zero_()
-    training.count = count
-    if not world.first:
-        training.parts.zero_()  # what is saved is the sum over all processes
-    # Iterations are counted in batches of now; a last step in the future would put off all others.
-    training.last_step = min(training.last_step, training.epoch * count + training.batch - 1)
 
 
 def _is_measured(epoch: int, recipe: Recipe, options: Options) -> bool:

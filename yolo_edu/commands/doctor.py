@@ -4,7 +4,8 @@ import argparse
 
 from tqdm import tqdm
 
-from yolo_edu.commands.arguments import at_least, to_train, what_to_train
+from yolo_edu.commands.arguments import at_least
+from yolo_edu.commands.training import to_train, what_to_train
 from yolo_edu.data import DetectionData
 from yolo_edu.doctor import examine
 from yolo_edu.hardware import usable_device
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if errors:
         print(f"{len(errors)} faults in the labels: mend them first")
         return 1
-    data = DetectionData(spec, "train", recipe.image_size)
+    data = DetectionData(spec, "train", recipe.image_size, single_class=args.single_cls)
     failed = 0
     with tqdm(total=args.steps, desc="one batch", leave=False, disable=None) as bar:
         for finding in examine(
