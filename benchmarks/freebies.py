@@ -9,28 +9,23 @@ Each run is written as it ends, so an interrupted measurement goes on where it w
 """
 
 import argparse
-import json
-import os
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from machine import describe
+from many_runs import collect
 from torch import Tensor, nn
 from torchvision.ops import drop_block2d
-from tqdm import tqdm
 
 from yolo_edu.assets import sample_data
 from yolo_edu.augment import AugmentSettings
 from yolo_edu.cfg import build_model
-from yolo_edu.checkpoint import write_atomically
 from yolo_edu.data import read_spec
 from yolo_edu.hardware import PRECISIONS
 from yolo_edu.model import Detector
@@ -148,8 +143,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    path = RESULTS / "freebies.json"
     setting = {
         "model": MODEL,
         "data": "cards",
@@ -157,31 +150,9 @@ def main() -> None:
         "image_size": args.size,
         "precision": args.precision,
     }
-    runs: list[dict] = []
-    if path.is_file():
-        before = json.loads(path.read_text())
-        if before["setting"] == setting:
-            runs = before["runs"]
-    done = {(run["way"], run["seed"]) for run in runs}
-    jobs = [(way, seed) for seed in range(args.seeds) for way in WAYS if (way, seed) not in done]
-    with (
-        ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool,
-        tqdm(total=len(jobs), desc="freebies", unit="run") as bar,
-    ):
-        pending = [pool.submit(one_run, way, seed, args.epochs, args.size, args.precision) for way, seed in jobs]
-        for future in as_completed(pending):
-            runs.append(future.result())
-            order = sorted(runs, key=lambda run: (list(WAYS).index(run["way"]), run["seed"]))
-            result = {
-                "machine": describe(torch.device("cpu")),
-                "setting": setting,
-                "table": table(order),
-                "runs": order,
-            }
-            text = json.dumps(result, indent=1) + "\n"
-            write_atomically(path, lambda file, text=text: file.write_text(text))
-            bar.update()
-    result = json.loads(path.read_text())
+    path = RESULTS / "freebies.json"
+    work = partial(one_run, epochs=args.epochs, size=args.size, precision=args.precision)
+    result = collect(path, setting, list(WAYS), args.seeds, work, table, args.workers)
     draw(result["table"], result["runs"], path.with_suffix(".png"))
     for row in result["table"]:
         print(

@@ -1,5 +1,6 @@
 """Anchor fit against the golden numbers and a plain loop; the search against what the reference reached."""
 
+import importlib
 import json
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from yolo_edu import anchors as module
-from yolo_edu.anchors import AnchorFit, default_anchors, evolve, fit, propose
+from yolo_edu.anchors import AnchorFit, default_anchors, evolve, fit, propose, shares
 from yolo_edu.model import YOLOv5v6
 from yolo_edu.model.detect import ANCHORS
 
@@ -79,6 +80,23 @@ def test_equals_the_loop(
 ) -> None:
     labels, shapes = as_sizes(sizes), as_sizes(anchors).reshape(3, -1, 2)
     assert fit(labels, shapes, threshold) == pytest.approx(loop_fit(labels, shapes, threshold), abs=1e-12)
+
+
+@given(size_lists, anchor_lists, st.sampled_from([1.5, 4.0]))
+def test_shares_equal_the_loop(
+    sizes: list[tuple[float, float]], anchors: list[tuple[float, float]], threshold: float
+) -> None:
+    takes, nearest = [0] * len(anchors), [0] * len(anchors)
+    for w, h in sizes:
+        ratios = [(w / a, h / b) for a, b in anchors]
+        near = [min(rw, 1 / rw, rh, 1 / rh) for rw, rh in ratios]
+        takes = [count + (x > 1 / threshold) for count, x in zip(takes, near, strict=True)]
+        nearest[near.index(max(near))] += 1
+    labels, shapes = as_sizes(sizes), as_sizes(anchors).reshape(3, -1, 2)
+    found = shares(labels, shapes, threshold)
+    assert found.takes.tolist() == pytest.approx([count / len(sizes) for count in takes])
+    assert found.nearest.tolist() == pytest.approx([count / len(sizes) for count in nearest])
+    assert found.takes.sum().item() == pytest.approx(fit(labels, shapes, threshold).anchors_above_threshold)
 
 
 @given(size_lists, anchor_lists, st.integers(-8, 8))
@@ -252,3 +270,17 @@ BAD: list[tuple[Callable[[], object], str]] = [
 def test_bad_input(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_benchmark_measures_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(GOLDEN.parents[1] / "benchmarks"))
+    script = importlib.import_module("anchor_search")
+    case = script.Case("tiny", golden_sizes("tiny"), CASES["tiny"]["evolved"])
+    result = script.measure(case, range(2), 5)
+    assert result["ways"]["default"] == fit(case.sizes, default_anchors())._asdict()
+    found = [fit(case.sizes, evolve(case.sizes, generations=5, seed=seed)).fitness for seed in range(2)]
+    assert result["ways"]["k-means + mutations"]["fitness"] == found
+    assert result["seeds_at_golden_fitness"] == sum(f >= CASES["tiny"]["evolved"]["fitness"] - 1e-4 for f in found)
+    text = script.table({"cases": {"tiny": result}})
+    assert "| tiny, " in text
+    assert f"of {len(found)} |" in text

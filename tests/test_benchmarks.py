@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +11,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from yolo_edu.assets import sample_data
+from yolo_edu.assets import sample_data, shipped_weights
 from yolo_edu.batches import Batches
+from yolo_edu.checkpoint import load_checkpoint
 from yolo_edu.data import DataSpec, DetectionData, read_spec
 from yolo_edu.hardware import EXACT, Numerics
 from yolo_edu.model import RELEASES, Detector, YOLOv5v6
@@ -196,3 +198,62 @@ def test_the_committed_table_is_that_of_its_runs(freebies: ModuleType) -> None:
     assert measured["table"] == freebies.table(measured["runs"])
     assert [row["way"] for row in measured["table"]] == list(freebies.WAYS)
     assert {row["runs"] for row in measured["table"]} == {3}
+
+
+# --- transfer --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def transfers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("transfer")
+
+
+def test_what_each_way_starts_from_and_trains(transfers: ModuleType) -> None:
+    names = ["fish", "jellyfish", "penguin", "shark", "stingray"]
+    source = load_checkpoint(shipped_weights(transfers.SOURCE)).state_dict()
+    equal = {}
+    for way in transfers.WAYS:
+        model = transfers.network(way, names, 0)
+        state = model.state_dict()
+        learned = [name for name, x in state.items() if x.is_floating_point() and "anchors" not in name]
+        same = {name for name in learned if torch.equal(state[name], source[name])}
+        equal[way] = {int(name.split(".")[1]) for name in learned} - {int(n.split(".")[1]) for n in set(learned) - same}
+        recipe = transfers.recipe_of(way, model, 5, 64)
+        assert (recipe.epochs, recipe.image_size, recipe.growth) == (5, 64, ())
+        assert bool(recipe.frozen) == ("frozen" in way)
+        assert (recipe.stage_lr != (1, 1, 1)) == ("rates" in way)
+    rows = {i for i, row in enumerate(model.model) if list(row.parameters())}
+    head = {24}
+    assert equal["from scratch"] == set()
+    assert equal["backbone only"] == {row for row in rows if row < 10}
+    for way in set(equal) - {"from scratch", "backbone only"}:
+        assert equal[way] == rows - head  # the head in part: its classes are new
+
+
+def test_the_committed_transfer_table_is_that_of_its_runs(transfers: ModuleType) -> None:
+    measured = json.loads((ROOT / "benchmarks/results/transfer.json").read_text())
+    assert measured["table"] == transfers.table(measured["runs"])
+    assert [row["way"] for row in measured["table"]] == list(transfers.WAYS)
+    assert {row["runs"] for row in measured["table"]} == {3}
+
+
+def test_many_runs_go_on_where_they_were(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    collect = importlib.import_module("many_runs").collect
+    path = tmp_path / "x.json"
+
+    def table(runs: list[dict]) -> list[dict]:
+        return [{"runs": len(runs)}]
+
+    first = collect(path, {"a": 1}, ["u", "v"], 1, _run, table, 1)
+    assert [run["way"] for run in first["runs"]] == ["u", "v"]
+    more = collect(path, {"a": 1}, ["u", "v"], 2, _run, table, 2)
+    assert [(run["way"], run["seed"]) for run in more["runs"]] == [("u", 0), ("u", 1), ("v", 0), ("v", 1)]
+    assert more["runs"][0]["process"] == first["runs"][0]["process"]  # not run again
+    assert more["table"] == [{"runs": 4}]
+    assert len(collect(path, {"a": 2}, ["u"], 1, _run, table, 1)["runs"]) == 1  # another setting
+
+
+def _run(way: str, seed: int) -> dict:
+    return {"way": way, "seed": seed, "process": os.getpid()}

@@ -12,6 +12,7 @@ from matplotlib.text import Text
 
 from yolo_edu import charts
 from yolo_edu.caption import luminance
+from yolo_edu.chart_style import ink
 from yolo_edu.metrics import CONFIDENCES, RECALLS, Curves, confidence_curves
 
 NAMES = ["ten", "jack", "queen"]
@@ -110,7 +111,7 @@ def test_lines_differ_without_color() -> None:
     looks = {(line.get_marker(), str(line._dash_pattern)) for line in figure.axes[0].lines[1:]}  # type: ignore[attr-defined]
     assert len(looks) == charts.NAMED
     for k in range(21):
-        rgb = [round(255 * c) for c in charts._ink(k)]
+        rgb = [round(255 * c) for c in ink(k)]
         assert 1.05 / (luminance((rgb[0], rgb[1], rgb[2])) + 0.05) >= 2.99
 
 

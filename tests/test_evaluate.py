@@ -14,7 +14,7 @@ from yolo_edu.boxes import pairwise_iou, xyxy_to_cxcywh
 from yolo_edu.coco import coco_precision
 from yolo_edu.data import DetectionData, Sample, letterbox, read_spec
 from yolo_edu.errors import UserError
-from yolo_edu.evaluate import detect, evaluate, measure
+from yolo_edu.evaluate import OneClass, detect, detect_all, evaluate, measure
 from yolo_edu.metrics import CONFIDENCES
 from yolo_edu.model import YOLOv5
 from yolo_edu.model.detect import Detect, Detector
@@ -67,7 +67,9 @@ class Oracle(Detector):
         raise AssertionError("no place left")
 
 
-def write_data(root: Path, labels: Sequence[str], names: Sequence[str] = NAMES) -> DetectionData:
+def write_data(
+    root: Path, labels: Sequence[str], names: Sequence[str] = NAMES, *, single_class: bool = False
+) -> DetectionData:
     """Images of different shapes, each of one gray level of its own, at 128 pixels."""
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True)
@@ -78,7 +80,7 @@ def write_data(root: Path, labels: Sequence[str], names: Sequence[str] = NAMES) 
         Image.fromarray(gray).save(root / f"images/{i:02}.png")
         (root / f"labels/{i:02}.txt").write_text(text)
     (root / "data.yaml").write_text(f"train: images\nval: images\nnames: [{', '.join(names)}]\n")
-    return DetectionData(read_spec(root / "data.yaml"), "val", 128)
+    return DetectionData(read_spec(root / "data.yaml"), "val", 128, single_class=single_class)
 
 
 LABELS = (
@@ -194,6 +196,47 @@ def test_one_class(tmp_path: Path) -> None:
     assert report.confusion.tolist() == [[2, 0], [0, 0]]
 
 
+def test_all_classes_taken_for_one(data: DetectionData, tmp_path: Path) -> None:
+    """Cats called dogs are right then, and two classes at one place are one object."""
+    wrong = [sample._replace(labels=1 - sample.labels) for sample in data]
+    data = write_data(tmp_path, LABELS, single_class=True)
+    report = evaluate(OneClass(Undecided(wrong, 3)), data, progress=False)
+    assert report.ap == {"object": pytest.approx(1)}
+    assert report.confusion.tolist() == [[9, 0], [0, 0]]
+    assert (report.images, report.boxes) == (6, 9)
+    many = evaluate(OneClass(Oracle(list(data), 80)), data, progress=False)  # counts need not agree
+    assert many.map == pytest.approx(1)
+
+
+def test_one_class_is_the_best_class() -> None:
+    torch.manual_seed(0)
+    model = YOLOv5((0.33, 0.125), 3).eval()
+    one, images = OneClass(model, "thing"), torch.rand(2, 3, 64, 96)
+    with torch.inference_mode():
+        rows, expected = one.rows(images), model.rows(images)
+    assert torch.equal(rows[..., :5], expected[..., :5])
+    for row, old in zip(rows.flatten(0, 1).tolist(), expected.flatten(0, 1).tolist(), strict=True):
+        assert row[5:] == [max(old[5:])]
+    assert (one.names, one.classes, one.strides, one.device) == (("thing",), 1, (8, 16, 32), torch.device("cpu"))
+
+
+def test_one_class_reaches_evaluation_mode(data: DetectionData) -> None:
+    model = Oracle(list(data), 3)
+    detect(OneClass(model), [data[0].image], size=128)
+    assert model.modes == [False]
+    assert model.training
+
+
+def test_truth_keeps_sizes_but_no_pixels(data: DetectionData) -> None:
+    truth, found = detect_all(Oracle(list(data), 3), data, progress=False)
+    assert len(found) == len(data)
+    for kept, sample in zip(truth, data, strict=True):
+        assert kept.image.numel() == 0
+        assert kept.image.shape[1:] == sample.image.shape[1:]
+        assert torch.equal(kept.boxes, sample.boxes)
+        assert torch.equal(kept.labels, sample.labels)
+
+
 def test_runs_in_evaluation_mode_and_restores_every_module(data: DetectionData) -> None:
     for mode in (True, False):
         model = Oracle(list(data), 3).train(mode)
@@ -249,6 +292,25 @@ def test_table(data: DetectionData) -> None:
     ]
     assert len({len(line) for line in lines[:-1]}) == 1
     assert lines[-1].startswith("6 images; best F1 1.000 at confidence 0.")
+
+
+def test_table_of_many_classes() -> None:
+    """The weakest five, or all of them if wanted; classes without objects are not weak, they are unknown."""
+    box, names = torch.tensor([[0.0, 0, 100, 100]]), [f"class {k}" for k in range(30)]
+    truth, found = [], []
+    for k in range(25):  # IoU 0.72 for the first six, 1 for the others
+        truth.append(Sample(torch.empty(3, 0, 0), box, torch.tensor([k])))
+        width = 72 if k < 6 else 100
+        boxes = torch.tensor([[0.0, 0, width, 100]])
+        found.append(Detections(boxes, torch.tensor([0.9]), torch.tensor([k])))
+    report = measure(truth, found, names)
+    short, long = report.table().splitlines(), report.table(verbose=True).splitlines()
+    assert short[0].startswith("the weakest of 30 ")
+    assert [line.split()[:2] for line in short[2:-1]] == [["class", str(k)] for k in range(5)]
+    assert [line.split()[:2] for line in long[2:-1]] == [["class", str(k)] for k in range(30)]
+    assert short[1].split() == long[1].split() == ["all", "25", "1.000", "0.880"]
+    assert short[-1] == long[-1]
+    assert len(measure(truth, found, names[:25]).table(verbose=True).splitlines()) == 28
 
 
 def test_more_than_a_hundred_detections_count() -> None:

@@ -2,6 +2,7 @@ import contextlib
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -60,21 +61,73 @@ def test_read_image_equals_pillow_in_all_eight_orientations(tmp_path, orientatio
     assert np.abs(read_image(path).permute(1, 2, 0).numpy().astype(int) - upright).max() <= 2
 
 
-@pytest.mark.parametrize("form", ["bmp", "tiff", "webp"])
-def test_read_image_of_other_formats(tmp_path, form):
+def encoded_as(name: str, picture: Image.Image, path: Path) -> None:
+    """Write one of the KINDS of image files."""
+    mode, form, options = KINDS[name]
+    more = {"quality": 98, "subsampling": 0} if form == "JPEG" else {}
+    if "append_images" in options:
+        more["append_images"] = [Image.fromarray(noise(40, 60, 9))]
+    if mode == "I;16":
+        gray = np.asarray(picture.convert("L")).astype(np.uint16)
+        Image.fromarray(gray * 257).save(path, form, **options)
+        return
+    transparent = Image.linear_gradient("L").resize(picture.size)
+    if mode in ("RGBA", "LA"):
+        picture = picture.convert(mode[:-1])
+        picture.putalpha(transparent)
+    picture.convert(mode).save(path, form, **options | more)
+
+
+KINDS: dict[str, tuple[str, str, dict]] = {
+    "rgb.jpg": ("RGB", "JPEG", {}),
+    "rgb.jfif": ("RGB", "JPEG", {}),
+    "progressive.JPEG": ("RGB", "JPEG", {"progressive": True}),
+    "gray.jpg": ("L", "JPEG", {}),
+    "inks.jpg": ("CMYK", "JPEG", {}),
+    "bit.png": ("1", "PNG", {}),
+    "palette.png": ("P", "PNG", {}),
+    "hole.png": ("P", "PNG", {"transparency": 3}),
+    "gray.png": ("L", "PNG", {}),
+    "alpha.png": ("RGBA", "PNG", {}),
+    "gray_alpha.png": ("LA", "PNG", {}),
+    "deep.png": ("I;16", "PNG", {}),
+    "rgb.bmp": ("RGB", "BMP", {}),
+    "alpha.bmp": ("RGBA", "BMP", {}),
+    "palette.bmp": ("P", "BMP", {}),
+    "bit.bmp": ("1", "BMP", {}),
+    "lossy.webp": ("RGB", "WEBP", {"quality": 95}),
+    "lossless.webp": ("RGB", "WEBP", {"lossless": True}),
+    "alpha.webp": ("RGBA", "WEBP", {"lossless": True, "exact": True}),
+    "animated.webp": ("RGB", "WEBP", {"lossless": True, "save_all": True, "append_images": True}),
+    "rgb.tif": ("RGB", "TIFF", {}),
+    "gray.tiff": ("L", "TIFF", {}),
+    "palette.tif": ("P", "TIFF", {}),
+    "bit.tif": ("1", "TIFF", {}),
+    "fax.tif": ("1", "TIFF", {"compression": "group4"}),
+    "deep.tif": ("I;16", "TIFF", {}),
+    "inks.tif": ("CMYK", "TIFF", {}),
+    "lzw.tif": ("RGB", "TIFF", {"compression": "tiff_lzw"}),
+    "deflate.tif": ("RGB", "TIFF", {"compression": "tiff_adobe_deflate"}),
+    "pages.tif": ("RGB", "TIFF", {"save_all": True, "append_images": True}),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_read_image_equals_pillow(tmp_path, name):
+    """Of what is transparent the colors below it; of several pictures the first; 16 bits divided by 256."""
+    encoded_as(name, Image.fromarray(noise(40, 60)), tmp_path / name)
+    with Image.open(tmp_path / name) as picture:
+        wide = KINDS[name][0] == "I;16"  # Pillow's own convert() cuts 16 bits off at 255
+        wanted = np.asarray(picture)[..., None] // 256 if wide else np.asarray(picture.convert("RGB"))
+    read = read_image(tmp_path / name).permute(1, 2, 0).numpy()
+    assert np.abs(read.astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize("form", ["png", "tiff"])
+def test_colors_of_16_bits(tmp_path, form):
     pixels = noise(7, 5)
-    Image.fromarray(pixels).save(tmp_path / f"a.{form}", lossless=True)
-    assert np.array_equal(read_image(tmp_path / f"a.{form}").permute(1, 2, 0).numpy(), pixels)
-
-
-def test_read_image_of_16_bits_and_of_printers_inks(tmp_path):
-    gray = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
-    Image.fromarray(gray).save(tmp_path / "deep.png")
-    assert np.array_equal(read_image(tmp_path / "deep.png")[1].numpy(), gray // 257)
-    picture = Image.fromarray(noise(16, 24)).convert("CMYK")
-    picture.save(tmp_path / "inks.jpg", quality=100, subsampling=0)
-    image = read_image(tmp_path / "inks.jpg").permute(1, 2, 0).numpy().astype(int)
-    assert np.abs(image - np.asarray(picture.convert("RGB"))).mean() < 3
+    cv2.imwrite(str(tmp_path / f"deep.{form}"), pixels[..., ::-1].astype(np.uint16) * 257)
+    assert np.array_equal(read_image(tmp_path / f"deep.{form}").permute(1, 2, 0).numpy(), pixels)
 
 
 @given(st.integers(8, 10_000), st.integers(1, 255))
@@ -103,7 +156,15 @@ def encoded(form: str) -> bytes:
         (encoded("JPEG")[:-2], "cut off"),
         (encoded("PNG")[: len(encoded("PNG")) // 2], "cut off"),
         (encoded("PNG")[:20], "cut off"),
-        (encoded("WEBP")[:30], "not an image"),
+        (encoded("WEBP")[:30], "cut off"),
+        (encoded("WEBP")[:-5], "cut off"),
+        (encoded("BMP")[:500], "not an image"),
+        (encoded("TIFF")[:500], "a TIFF OpenCV cannot turn into 8 bits.*or damaged"),
+        (encoded("GIF")[:40], "a GIF, damaged or"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + b"\0" * 99, "HEIC.*Save it as JPEG or PNG"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0mif1avif" + b"\0" * 99, "AVIF.*Save it as JPEG or PNG"),
+        (b"\r\n<!DOCTYPE html><html>404</html>", "a web page.*Download the image again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "pointer of Git LFS.*git lfs pull"),
         (None, "cannot read"),
     ],
 )
@@ -114,6 +175,14 @@ def test_read_image_names_a_bad_file(tmp_path, content, words):
     with pytest.raises(UserError, match=words) as caught:
         read_image(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_a_tiff_whose_white_nobody_knows(tmp_path, capfd, kind):
+    Image.fromarray(np.ones((8, 8), kind)).save(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=r"a TIFF OpenCV cannot turn into 8 bits: 32-bit or floating.*8 or 16 bits"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""  # OpenCV's own lines name no file
 
 
 def test_a_jpeg_with_a_thumbnail_or_a_trailer_is_whole(tmp_path):

@@ -10,10 +10,11 @@ import torch
 from test_sources import Capture
 from torch import Tensor, nn
 
+from yolo_edu import draw, sources
 from yolo_edu import predict as module
-from yolo_edu import sources
 from yolo_edu.boxes import cxcywh_to_xyxy
 from yolo_edu.errors import UserError
+from yolo_edu.files import read_labels
 from yolo_edu.model import YOLOv5
 from yolo_edu.nms import Detections
 from yolo_edu.predict import label_text, predict
@@ -111,7 +112,7 @@ def test_folder(tmp_path: Path, model: Any) -> None:
     assert (c["boxes"], c["scores"], c["labels"], c["width"], c["height"]) == ([], [], [], 50, 40)
 
     assert (results.folder / "labels/b.txt").read_text() == (
-        "0 0.260417 0.546875 0.312500 0.468750 0.800000\n1 0.807292 0.312500 0.156250 0.312500 0.600000\n"
+        "0 0.260417 0.546875 0.312500 0.468750\n1 0.807292 0.312500 0.156250 0.312500\n"
     )
     assert (results.folder / "labels/c.txt").read_text() == ""
     drawn = np.asarray(cv2.imread(str(results.folder / "b.png")))[..., ::-1]
@@ -149,6 +150,21 @@ def test_what_is_not_wanted_is_not_written(tmp_path: Path, model: Any) -> None:
     assert existing(results.folder) == ["detections.json"]
 
 
+def test_text_files_are_label_files(tmp_path: Path, model: Any) -> None:
+    """What was found can be corrected and trained on; with scores it cannot, and the reader says so."""
+    source = save(tmp_path / "a.png", picture((10, 20, 40, 50), blue=True))
+    labels, boxes = read_labels(run(model, source, tmp_path / "out").folder / "labels/a.txt", 2)
+    assert labels.tolist() == [0, 1]
+    assert (cxcywh_to_xyxy(boxes) * torch.tensor([96, 64, 96, 64])).round().tolist() == [[10, 20, 40, 50], [*BLUE]]
+    results = run(model, source, tmp_path / "out", save_scores=True)
+    assert [line.split()[5] for line in (results.folder / "labels/a.txt").read_text().splitlines()] == [
+        "0.800000",
+        "0.600000",
+    ]
+    with pytest.raises(UserError, match="6 columns instead of 5"):
+        read_labels(results.folder / "labels/a.txt", 2)
+
+
 def test_nothing_is_overwritten(tmp_path: Path, model: Any) -> None:
     source = save(tmp_path / "photos/a.png", picture((10, 20, 40, 50)))
     before = source.read_bytes()
@@ -168,6 +184,17 @@ def test_names_that_collide(tmp_path: Path, model: Any) -> None:
     assert len({name.casefold() for name in pictures}) == len(pictures) == 5
     texts = [(results.folder / "labels" / name).with_suffix(".txt").read_text() for name in pictures]
     assert len(set(texts)) == 5
+
+
+def test_a_thousand_names_that_collide(tmp_path: Path) -> None:
+    """Every name is looked up, not every number tried: ten thousand need no more time each than ten."""
+    output = module._Output(tmp_path, NAMES, False, False)
+    stems = ["frame"] * 10_000 + ["Frame-3", "frame-20000"] + ["FRAME"] * 2
+    given = [output._free_stem(stem) for stem in stems]
+    output.close([], complete=True)
+    assert len({name.casefold() for name in given}) == len(stems)
+    assert given[:3] == ["frame", "frame-2", "frame-3"]
+    assert given[-4:] == ["Frame-3-2", "frame-20000", "FRAME-10001", "FRAME-10002"]
 
 
 def test_names_beyond_ascii(tmp_path: Path, model: Any) -> None:
@@ -248,6 +275,13 @@ def test_memory_stays_flat(tmp_path: Path, model: Any, monkeypatch: pytest.Monke
     run(model, tmp_path / "in", tmp_path / "out")
     assert len(most) == 6
     assert max(most) <= 2  # the loop's variable still holds the one before
+
+
+def test_drawing_keeps_little() -> None:
+    """A cache of all captions ever drawn is a slow leak: measured by benchmarks/detect_memory.py, 25 MiB at 4096."""
+    limit = draw._text_mask.cache_info().maxsize
+    assert limit is not None
+    assert limit <= 512
 
 
 class Interrupted(ColorFinder):
@@ -410,11 +444,13 @@ def test_label_text_round_trip() -> None:
     low = torch.rand(20, 2, generator=generator) * torch.tensor([300, 200])
     boxes = torch.cat([low, low + torch.rand(20, 2, generator=generator) * 100], dim=1)
     scores, labels = torch.rand(20, generator=generator), torch.arange(20) % 7
-    text = label_text(Detections(boxes, scores, labels), 400, 300)
+    text = label_text(Detections(boxes, scores, labels), 400, 300, scores=True)
     rows = torch.tensor([[float(value) for value in line.split()] for line in text.splitlines()])
     assert rows[:, 0].tolist() == labels.tolist()
     assert torch.allclose(cxcywh_to_xyxy(rows[:, 1:5]) * torch.tensor([400, 300, 400, 300]), boxes, atol=1e-3)
     assert torch.allclose(rows[:, 5], scores, atol=1e-6)
+    bare = label_text(Detections(boxes, scores, labels), 400, 300)
+    assert [line.split() for line in bare.splitlines()] == [line.split()[:5] for line in text.splitlines()]
     assert label_text(Detections(boxes[:0], scores[:0], labels[:0]), 400, 300) == ""
 
 

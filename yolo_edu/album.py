@@ -16,9 +16,8 @@ from yolo_edu.charts import confidence_chart, confusion_chart, label_chart, prec
 from yolo_edu.checkpoint import write_atomically
 from yolo_edu.data import Batch, DetectionData, Sample
 from yolo_edu.draw import batch_chart, side_by_side
-from yolo_edu.evaluate import Report, detect
+from yolo_edu.evaluate import Network, Report, detect
 from yolo_edu.metrics import CONFIDENCES
-from yolo_edu.model import Detector
 from yolo_edu.nms import Detections
 from yolo_edu.page import BATCHES, CONFUSION, DETECTIONS, F1_CURVE, LABELS, METRICS, PR_CURVE, RESULTS
 from yolo_edu.recipe import Row
@@ -66,7 +65,7 @@ def show_report(
     _save(confusion_chart(report.confusion, names), folder / CONFUSION)
 
 
-def show_evaluation(folder: Path, model: Detector, data: DetectionData, size: int, report: Report) -> None:
+def show_evaluation(folder: Path, model: Network, data: DetectionData, size: int, report: Report) -> None:
     """`show_report` with some photos of the data and what the model finds in them at this size in pixels."""
     samples = [data[i] for i in spread(len(data), SHOWN_PHOTOS)]
     found = detect(model, [sample.image for sample in samples], size=size)

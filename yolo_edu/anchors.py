@@ -32,6 +32,13 @@ class AnchorFit(NamedTuple):
     fitness: float  # mean closeness of a label's best anchor, in [0, 1]; counts 0 where none fits
 
 
+class Shares(NamedTuple):
+    """Which part of the labels each anchor gets, in the order of the anchors; A of them in all levels together."""
+
+    takes: Tensor  # (A,) share of labels that the anchor fits: it is trained by them
+    nearest: Tensor  # (A,) share of labels that it is the closest for; they sum to 1
+
+
 class Proposal(NamedTuple):
     """What `propose` decided."""
 
@@ -77,6 +84,13 @@ def fit(sizes: Tensor, anchors: Tensor, threshold: float = 4.0) -> AnchorFit:
         anchors_above_threshold=fits.sum(dim=1).double().mean().item(),
         fitness=_fitness(near, threshold),
     )
+
+
+def shares(sizes: Tensor, anchors: Tensor, threshold: float = 4.0) -> Shares:
+    """What each anchor has to do; arguments and errors as `fit`. Of two equally near anchors the first is nearest."""
+    near = closeness(_checked_sizes(sizes), _checked_anchors(anchors))
+    nearest = torch.bincount(near.argmax(dim=1), minlength=near.shape[1])
+    return Shares((near > 1 / _checked_threshold(threshold)).double().mean(dim=0), nearest / len(near))
 
 
 def evolve(

@@ -5,10 +5,8 @@ twice. Nothing is told by color alone: lines differ in dashes and markers too, s
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -17,11 +15,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yolo_edu.caption import caption, class_color, luminance
+from yolo_edu.caption import caption
+from yolo_edu.chart_style import DASHES, MARKERS, closed_figure, ink, tidy
 from yolo_edu.metrics import CONFIDENCES, RECALLS, Curves, Floats
 
-DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-MARKERS = "osD^v"
 NAMED = len(DASHES) * len(MARKERS)  # as many lines can be told apart without color; more are gray and nameless
 COUNTED = 25  # a confusion matrix of more rows is too fine for numbers
 TICKS = 110  # names along an axis; of more only every second, third … is written
@@ -47,17 +44,17 @@ def training_curves(rows: Sequence[Mapping[str, float | str]]) -> Figure:
     always = ("loss", "average precision")
     shown = [title for title, keys in panels.items() if title in always or any(points[key] for key in keys)]
     lines = -(-len(shown) // 2)
-    with _figure(9, 3.2 * lines) as figure:
+    with closed_figure(9, 3.2 * lines) as figure:
         axes = figure.subplots(lines, 2, squeeze=False).flat
         for title, ax in zip(shown, axes, strict=False):
             for hue, marker, (key, label) in zip((4, 0, 2), MARKERS, panels[title].items(), strict=False):
                 if points[key]:
                     x, y = zip(*points[key], strict=True)
                     every = max(len(x) // 10, 1)
-                    ax.plot(x, y, color=_ink(hue), marker=marker, markevery=every, ms=4, label=label)
+                    ax.plot(x, y, color=ink(hue), marker=marker, markevery=every, ms=4, label=label)
             ax.set(title=title, xlabel="epoch", xlim=(0, None), ylim=(0, None))
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-            _tidy(ax)
+            tidy(ax)
             if len(panels[title]) > 1 and ax.lines:
                 ax.legend(frameon=False, fontsize=8)
             if title in ("average precision", "precision and recall"):
@@ -77,7 +74,7 @@ def precision_recall_chart(precision: Floats, names: Sequence[str]) -> Figure:
         precision: (101, K) at recall 0, 0.01 … 1; nan for classes without objects.
         names: of the K classes.
     """
-    with _figure(8, 4.4) as figure:
+    with closed_figure(8, 4.4) as figure:
         ax = figure.subplots()
         ap = precision.mean(axis=0)
         handles, labels = _class_lines(ax, RECALLS, precision.T, ap, names)
@@ -95,7 +92,7 @@ def confidence_chart(curves: Curves, names: Sequence[str], confidence: float) ->
         confidence: the threshold to mark, nan for none.
     """
     # The key has a quarter of the figure, and a line for every named class.
-    with _figure(9, max(6.6, 0.36 * min(len(names), NAMED) + 1.6)) as figure:
+    with closed_figure(9, max(6.6, 0.36 * min(len(names), NAMED) + 1.6)) as figure:
         f1, key, precision, recall = figure.subplots(2, 2).flat
         at = 0 if math.isnan(confidence) else int(np.abs(CONFIDENCES - confidence).argmin())
         for ax, title, curve in ((precision, "precision", curves.precision), (recall, "recall", curves.recall)):
@@ -124,7 +121,7 @@ def confusion_chart(confusion: Tensor | NDArray, names: Sequence[str]) -> Figure
     side = len(counts)
     share = counts / counts.sum(axis=0).clip(min=1)
     inches = min(max(0.45 * side, 3.2), 13)
-    with _figure(inches + 2.4, inches + 1.4) as figure:
+    with closed_figure(inches + 2.4, inches + 1.4) as figure:
         ax = figure.subplots()
         shades = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
         step, size = -(-side // TICKS), 8 if side <= COUNTED else 6
@@ -159,7 +156,7 @@ def label_chart(labels: Tensor | NDArray, boxes: Tensor | NDArray, names: Sequen
     counts = np.bincount(np.asarray(labels, dtype=np.int64), minlength=len(names))
     few = len(names) <= 15
     height = 6.6 if few else min(max(0.115 * len(names), 6.6), 13)
-    with _figure(9 if few else 12, height) as figure:
+    with closed_figure(9 if few else 12, height) as figure:
         axes = figure.subplot_mosaic("AB;CD" if few else "ABC;ADD")
         _bars(axes["A"], counts, names)
         _heat(figure, axes["B"], percent[:, 2:], "box sizes", "width", "height")
@@ -167,7 +164,7 @@ def label_chart(labels: Tensor | NDArray, boxes: Tensor | NDArray, names: Sequen
         axes["C"].invert_yaxis()  # as in the picture
         sides = np.sqrt(percent[:, 2] * percent[:, 3]).clip(0.5, 100)
         ax = axes["D"]
-        ax.hist(sides, bins=np.geomspace(0.5, 100, 41).tolist(), color=_ink(4), edgecolor="white", linewidth=0.4)
+        ax.hist(sides, bins=np.geomspace(0.5, 100, 41).tolist(), color=ink(4), edgecolor="white", linewidth=0.4)
         ax.set_xscale("log")
         ticks = [0.5, 1, 2, 5, 10, 20, 50, 100]
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -175,33 +172,17 @@ def label_chart(labels: Tensor | NDArray, boxes: Tensor | NDArray, names: Sequen
         ax.set(title="sides of the boxes", xlabel="√(width · height), % of the image", ylabel="boxes")
         ax.set(xlim=(0.5, 100), ylim=(0, None))
         ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-        _tidy(ax)
+        tidy(ax)
     return figure
 
 
 # --- parts ----------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
-    """A figure of this size in inches, closed afterwards."""
-    figure = plt.figure(figsize=(width, height), layout="constrained")
-    try:
-        yield figure
-    finally:
-        plt.close(figure)
-
-
 def _points(rows: Sequence[Mapping[str, float | str]], key: str) -> list[tuple[float, float]]:
     """(epoch, value) of the epochs that have a value."""
     points = [(float(row["epoch"]), float(row[key])) for row in rows if row.get(key, "") not in ("", None)]
     return [(x, y) for x, y in points if math.isfinite(y)]
-
-
-def _tidy(ax: Axes) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.3)
-    ax.set_axisbelow(True)
 
 
 def _class_lines(ax: Axes, x: Floats, curves: Floats, values: Floats, names: Sequence[str]) -> tuple[list, list[str]]:
@@ -222,7 +203,7 @@ def _class_lines(ax: Axes, x: Floats, curves: Floats, values: Floats, names: Seq
             (line,) = ax.plot(x, curves[k], color="0.7", linewidth=0.7)
             continue
         every = len(x) // 8
-        (line,) = ax.plot(x, curves[k], color=_ink(k), linestyle=DASHES[k % 4], linewidth=1.4)
+        (line,) = ax.plot(x, curves[k], color=ink(k), linestyle=DASHES[k % 4], linewidth=1.4)
         # Starting at different places, or the markers of curves that run together would hide one another.
         line.set(marker=MARKERS[k % 5], markersize=4, markevery=(k * every // 5 % every, every))
         handles.append(line)
@@ -233,7 +214,7 @@ def _class_lines(ax: Axes, x: Floats, curves: Floats, values: Floats, names: Seq
     ax.set(xlim=(-0.01, 1.01), ylim=(0, 1.03))
     if not len(known):
         _nothing(ax)
-    _tidy(ax)
+    tidy(ax)
     return handles, labels
 
 
@@ -247,7 +228,7 @@ def _key(ax: Axes, handles: list, labels: list[str], title: str, **options: tupl
 
 def _bars(ax: Axes, counts: NDArray, names: Sequence[str]) -> None:
     step = -(-len(counts) // TICKS)
-    ax.barh(range(len(counts)), counts, color=_ink(4), height=0.7)
+    ax.barh(range(len(counts)), counts, color=ink(4), height=0.7)
     size = 8 if len(counts) <= 40 else 6
     ax.set_yticks(range(0, len(counts), step), [_short(k, names) for k in range(0, len(counts), step)], fontsize=size)
     ax.set(title=f"{counts.sum()} boxes", xlabel="boxes of each class", ylim=(len(counts) - 0.4, -0.6))
@@ -257,7 +238,7 @@ def _bars(ax: Axes, counts: NDArray, names: Sequence[str]) -> None:
     if step == 1:
         for k, count in enumerate(counts.tolist()):
             ax.annotate(str(count), (count, k), (3, 0), textcoords="offset points", va="center", fontsize=size)
-    _tidy(ax)
+    tidy(ax)
     ax.grid(visible=False, axis="y")
 
 
@@ -276,20 +257,11 @@ def _heat(figure: Figure, ax: Axes, points: Floats, title: str, x: str, y: str) 
     bar = figure.colorbar(shades, ax=ax, label="boxes")
     bar.ax.yaxis.set_major_formatter("{x:.0f}")
     bar.ax.tick_params(which="minor", length=0)
-    _tidy(ax)
+    tidy(ax)
 
 
 def _nothing(ax: Axes) -> None:
     ax.text(0.5, 0.5, "no boxes", transform=ax.transAxes, ha="center", va="center", color="0.4")
-
-
-def _ink(k: int) -> tuple[float, float, float]:
-    """The color of class `k`, darkened until a thin line of it has contrast 3 on white (WCAG 2.2)."""
-    color = class_color(k)
-    while luminance(color) > 1.05 / 3 - 0.05:
-        red, green, blue = (int(0.95 * c) for c in color)
-        color = red, green, blue
-    return color[0] / 255, color[1] / 255, color[2] / 255
 
 
 def _short(k: int, names: Sequence[str]) -> str:

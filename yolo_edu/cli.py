@@ -1,11 +1,11 @@
-"""The command line: `yolo-edu train | doctor | test | detect | summary | garden | lint | anchors`."""
+"""The command line: `yolo-edu COMMAND`; COMMANDS lists them."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from yolo_edu import __version__
-from yolo_edu.commands import anchors, detect, doctor, garden, lint, summary, test, train
+from yolo_edu.commands import anchors, convert, detect, doctor, export, garden, lint, summary, test, train
 from yolo_edu.errors import UserError
 
 COMMANDS = {
@@ -13,10 +13,12 @@ COMMANDS = {
     "doctor": doctor,
     "test": test,
     "detect": detect,
+    "export": export,
     "summary": summary,
     "garden": garden,
     "lint": lint,
     "anchors": anchors,
+    "convert": convert,
 }
 
 

@@ -89,7 +89,7 @@ def _label_patch(text: str, pixels: int, color: Color) -> NDArray[np.uint8]:
     return np.rint(mixed).astype(np.uint8)
 
 
-@lru_cache(maxsize=4096)  # the same few names and hundred scores again and again
+@lru_cache(maxsize=512)  # the same names and scores again and again; thousands would let a long run grow by 25 MiB
 def _text_mask(text: str, pixels: int) -> NDArray[np.uint8]:
     """(h, w) antialiased coverage, 0 to 255, of a line of text; h depends on `pixels` only.
 

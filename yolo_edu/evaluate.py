@@ -1,22 +1,22 @@
 """How good is a detector? Images in, detections in their own pixels out, measured by the COCO tools."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from yolo_edu.boxes import clip_boxes
-from yolo_edu.coco import MAX_DETECTIONS, coco_precision
+from yolo_edu.coco import MAX_DETECTIONS
 from yolo_edu.data import DetectionData, Sample, letterbox
 from yolo_edu.errors import UserError
-from yolo_edu.metrics import Curves, Floats, best_f1, confidence_curves, confusion_matrix, match
 from yolo_edu.nms import Detections, nms
+from yolo_edu.report import Report, measure
 from yolo_edu.threads import ahead
+
+__all__ = ["Network", "OneClass", "Report", "detect", "detect_all", "evaluate", "measure"]
 
 
 class Network(Protocol):
@@ -43,6 +43,40 @@ class Network(Protocol):
 
 
 READERS = 2  # threads that read the next batches when the data is not cached
+
+
+class OneClass(nn.Module):
+    """A network whose K classes became one: a row's score is that of its best class.
+
+    Suppression then works across the former classes, because there is nothing to tell them apart by. An
+    `nn.Module`, so that evaluation mode reaches the network inside.
+
+    Args:
+        network: any.
+        name: of the one class.
+    """
+
+    classes = 1
+
+    def __init__(self, network: Network, name: str = "object") -> None:
+        super().__init__()
+        self.network = network
+        self.names = (name,)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the network."""
+        return self.network.strides
+
+    @property
+    def device(self) -> torch.device:
+        """Of the network."""
+        return self.network.device
+
+    def rows(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, N, 6): cx, cy, w, h in pixels, objectness, probability of the best class."""
+        rows = self.network.rows(images)
+        return torch.cat([rows[..., :5], rows[..., 5:].amax(dim=-1, keepdim=True)], dim=-1)
 
 
 def detect(
@@ -115,59 +149,6 @@ def _evaluating(model: Network) -> Iterator[None]:
             module.training = mode
 
 
-@dataclass(frozen=True)
-class Report:
-    """How well a detector did on a data set.
-
-    A class without any object in the truth has nan for its APs and is left out of every mean; where no
-    class has one, the means are nan too.
-    """
-
-    map50: float  # mean over classes of AP at IoU 0.50
-    map: float  # and of AP averaged over IoU 0.50, 0.55 … 0.95
-    ap50: Mapping[str, float]  # class name → AP at IoU 0.50
-    ap: Mapping[str, float]  # class name → AP over IoU 0.50 … 0.95
-    precision: float  # means over classes at IoU 0.50 and `confidence`
-    recall: float
-    f1: float
-    confidence: float  # the threshold where the mean F1 is highest
-    # int64 (K + 1, K + 1): row what was said, column what was there, last: background
-    confusion: Tensor = field(repr=False, compare=False)
-    precision_at_recall: Floats = field(repr=False, compare=False)  # (101, K) at recall 0, 0.01 … 1 and IoU 0.50
-    curves: Curves = field(repr=False, compare=False)  # over the confidence threshold, at IoU 0.50
-    images: int
-    boxes: int  # objects in the truth
-
-    @property
-    def fitness(self) -> float:
-        """What "best weights" means: 0.1 mAP50 + 0.9 mAP50-95; 0 where the truth holds no object."""
-        return 0.1 * self.map50 + 0.9 * self.map if self.boxes else 0.0
-
-    @property
-    def objects(self) -> list[int]:
-        """Boxes of each class in the truth: every one stands once in its class's column of the confusion."""
-        return self.confusion.sum(dim=0).tolist()[:-1]
-
-    def table(self) -> str:
-        """The report as text: one line for all classes, one a class, one for the best threshold."""
-        width = max(map(len, ["all", "class", *self.ap]))
-        lines = [f"{'class':<{width}}  {'boxes':>6}  {'AP50':>6}  {'AP50-95':>7}"]
-        rows = [("all", self.boxes, self.map50, self.map)]
-        rows += zip(self.ap, self.objects, self.ap50.values(), self.ap.values(), strict=True)
-        lines += [
-            f"{name:<{width}}  {count:>6}  {_number(ap50):>6}  {_number(ap):>7}" for name, count, ap50, ap in rows
-        ]
-        lines.append(
-            f"{self.images} images; best F1 {_number(self.f1)} at confidence {_number(self.confidence)}: "
-            f"precision {_number(self.precision)}, recall {_number(self.recall)}"
-        )
-        return "\n".join(lines)
-
-
-def _number(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.3f}"
-
-
 def evaluate(
     model: Network,
     data: DetectionData,
@@ -179,10 +160,44 @@ def evaluate(
     progress: bool = True,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """Run a detector over a data set and measure it.
+    """Run a detector over a data set and measure it: `detect_all`, then `measure`.
 
     AP comes from the COCO tools (pycocotools), with up to 300 detections an image. Precision, recall, F1
     and the confusion matrix come from `yolo_edu.metrics`.
+
+    Args:
+        model: the detector; its mode is the same afterwards.
+        data: what to run it on.
+        batch_size, size, confidence, iou, progress, interrupted: see `detect_all`.
+
+    Raises:
+        KeyboardInterrupt, UserError: see `detect_all`.
+    """
+    truth, found = detect_all(
+        model,
+        data,
+        batch_size=batch_size,
+        size=size,
+        confidence=confidence,
+        iou=iou,
+        progress=progress,
+        interrupted=interrupted,
+    )
+    return measure(truth, found, data.names)
+
+
+def detect_all(
+    model: Network,
+    data: DetectionData,
+    *,
+    batch_size: int = 32,
+    size: int | None = None,
+    confidence: float = 0.001,
+    iou: float = 0.6,
+    progress: bool = True,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> tuple[list[Sample], list[Detections]]:
+    """Run a detector over a data set.
 
     Args:
         model: the detector; its mode is the same afterwards.
@@ -193,7 +208,11 @@ def evaluate(
             higher value the curve ends early and AP is too low.
         iou: of non-maximum suppression.
         progress: show a bar.
-        interrupted: asked between batches; True ends the evaluation.
+        interrupted: asked between batches; True ends the work.
+
+    Returns:
+        For each image its truth, and what was found in it, both in the pixels of `data`'s samples. The
+        truth's images have no channels, so no pixels, but still tell height and width.
 
     Raises:
         KeyboardInterrupt: `interrupted` said so.
@@ -230,53 +249,8 @@ def evaluate(
                 max_detections=MAX_DETECTIONS,
             )
             # The pixels are done with; held until the end they might fill the memory.
-            truth += [sample._replace(image=sample.image.new_empty(3, 0, 0)) for sample in samples]
+            truth += [sample._replace(image=sample.image.new_empty(0, *sample.image.shape[1:])) for sample in samples]
             bar.update(len(samples))
             if interrupted():
                 raise KeyboardInterrupt
-    return measure(truth, found, data.names)
-
-
-def measure(truth: Sequence[Sample], found: Sequence[Detections], names: Sequence[str]) -> Report:
-    """Compare detections with the truth.
-
-    Args:
-        truth: a Sample an image; only boxes and labels are read.
-        found: what was detected in the same images, in their pixels.
-        names: of the K classes.
-    """
-    precision = coco_precision(truth, found, len(names))  # (10, 101, K)
-    labels = torch.cat([sample.labels for sample in truth])
-    counts = torch.bincount(labels, minlength=len(names))
-    half = torch.tensor([0.5])
-    pairs = list(zip(truth, found, strict=True))
-    curves = confidence_curves(
-        torch.cat([match(detections, boxes, labels, half) for (_, boxes, labels), detections in pairs])[:, 0],
-        torch.cat([detections.scores for detections in found]),
-        torch.cat([detections.labels for detections in found]),
-        counts,
-    )
-    best = best_f1(curves)
-    confusion = [confusion_matrix(f, boxes, labels, len(names)) for (_, boxes, labels), f in pairs]
-    ap50, ap = precision[0].mean(axis=0), precision.mean(axis=1).mean(axis=0)
-    return Report(
-        map50=_mean(ap50),
-        map=_mean(ap),
-        ap50=dict(zip(names, ap50.tolist(), strict=True)),
-        ap=dict(zip(names, ap.tolist(), strict=True)),
-        precision=_mean(best.precision),
-        recall=_mean(best.recall),
-        f1=_mean(best.f1),
-        confidence=best.confidence,
-        confusion=torch.stack(confusion).sum(dim=0),
-        precision_at_recall=precision[0],
-        curves=curves,
-        images=len(truth),
-        boxes=len(labels),
-    )
-
-
-def _mean(values: Floats) -> float:
-    """Over the classes that occur in the truth."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    return truth, found

@@ -4,11 +4,11 @@ Frames come one at a time and every result is written before the next is read, s
 need the memory of one. What comes out lies in one new folder:
 
     photo.jpg            the annotated copy; of a video or a camera clip.mp4
-    labels/photo.txt     a row `class cx cy w h score` a detection, normalized; labels/clip/000001.txt a frame
+    labels/photo.txt     a row `class cx cy w h` a detection, normalized: labels to correct and train on; with
+                         `save_scores` the score behind it; labels/clip/000001.txt a frame
     detections.json      everything in pixels, with the class names
 """
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -76,6 +76,7 @@ def predict(
     agnostic: bool = False,
     save_images: bool = True,
     save_text: bool = True,
+    save_scores: bool = False,
     max_frames: int | None = None,
     progress: bool = True,
 ) -> Results:
@@ -95,6 +96,7 @@ def predict(
         save_images: write annotated copies, with the suffix of the original; videos as .mp4. A camera's
             video holds the frames that were processed: it plays faster than life where detection is slow.
         save_text: write the text files.
+        save_scores: in them, each row's score too.
         max_frames: stop after so many frames of a video or a camera; None: at the end, or at Ctrl-C.
         progress: show a bar.
 
@@ -122,7 +124,7 @@ def predict(
         try:
             for frame in tqdm(frames, "detecting", total, unit="image", disable=None if progress else True):
                 (found,) = run([frame.image])
-                output = output or _Output(_free_folder(Path(out)), model.names, save_images, save_text)
+                output = output or _Output(_free_folder(Path(out)), model.names, save_images, save_text, save_scores)
                 output.add(frame, found)
             complete = True
         except KeyboardInterrupt:
@@ -150,12 +152,14 @@ def _free_folder(out: Path) -> Path:
 class _Output:
     """Writes results as they come. `close` makes the JSON whole, however far the work got."""
 
-    def __init__(self, folder: Path, names: Sequence[str], save_images: bool, save_text: bool) -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], save_images: bool, save_text: bool, save_scores: bool = False
+    ) -> None:
         self.images = 0
         self.counts: Counter[int] = Counter()
         self.folder, self._names = folder, names
-        self._save_images, self._save_text = save_images, save_text
-        self._stems: set[str] = set()
+        self._save_images, self._save_text, self._save_scores = save_images, save_text, save_scores
+        self._stems: dict[str, int] = {}  # taken, and the number of the last that had to be renamed
         self._source, self._stem = Path(), ""
         self._video: cv2.VideoWriter | None = None
         self._partial = folder / ".detections.json"
@@ -174,7 +178,7 @@ class _Output:
             place = Path(self._stem, f"{frame.number:06}.txt") if frame.number else Path(f"{self._stem}.txt")
             path = self.folder / "labels" / place
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(label_text(found, width, height))
+            path.write_text(label_text(found, width, height, scores=self._save_scores))
         entry: dict[str, object] = {"file": str(frame.source)} | ({"frame": frame.number} if frame.number else {})
         entry |= {"width": width, "height": height, "boxes": _rounded(found.boxes, 2)}
         entry |= {"scores": _rounded(found.scores, 4), "labels": found.labels.tolist()}
@@ -199,17 +203,23 @@ class _Output:
 
     def _free_stem(self, stem: str) -> str:
         """A pattern may bring a/1.jpg and b/1.jpg; macOS and Windows take A.jpg and a.jpg for one file."""
-        names = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
-        free = next(name for name in names if name.casefold() not in self._stems)
-        self._stems.add(free.casefold())
-        return free
+        key = stem.casefold()
+        number = self._stems.get(key, 0) + 1
+        while number > 1 and f"{key}-{number}" in self._stems:
+            number += 1
+        self._stems[key] = number
+        if number == 1:
+            return stem
+        self._stems[f"{key}-{number}"] = 1
+        return f"{stem}-{number}"
 
     def _draw(self, frame: Frame, found: Detections) -> None:
         drawn = annotate(frame.image.permute(1, 2, 0).numpy(), found, self._names)
         picture = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
         if not frame.number:
             suffix = frame.source.suffix.lower()
-            suffix = suffix if suffix in IMAGE_SUFFIXES else ".png"
+            # OpenCV reads .jfif, but writes it under no such name.
+            suffix = suffix if suffix in IMAGE_SUFFIXES and cv2.haveImageWriter(f"a{suffix}") else ".png"
             data = cv2.imencode(suffix, picture)[1].tobytes()  # cv2.imwrite refuses some non-ASCII paths
             (self.folder / f"{self._stem}{suffix}").write_bytes(data)
             return
@@ -228,10 +238,13 @@ class _Output:
             self._video = None
 
 
-def label_text(found: Detections, width: int, height: int) -> str:
-    """Rows `class cx cy w h score`, the box normalized to a `width` × `height` image; best first."""
+def label_text(found: Detections, width: int, height: int, *, scores: bool = False) -> str:
+    """Rows `class cx cy w h`, the box normalized to a `width` × `height` image; best first.
+
+    `scores` adds each row's score, which readers of label files do not want.
+    """
     boxes = scale_boxes(xyxy_to_cxcywh(found.boxes), 1 / width, 1 / height)
-    rows = torch.cat([boxes, found.scores[:, None]], dim=1).tolist()
+    rows = (torch.cat([boxes, found.scores[:, None]], dim=1) if scores else boxes).tolist()
     labels = found.labels.tolist()
     return "".join(f"{k} {' '.join(f'{value:.6f}' for value in row)}\n" for k, row in zip(labels, rows, strict=True))
 

@@ -3,33 +3,21 @@
 import copy
 import importlib
 import statistics
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from machine import synchronize
 from torch import Tensor, nn
 
 from speed.training import Results, first_line
+from yolo_edu.export import Decoded, prepared, to_onnx, trace
 from yolo_edu.model import Detector
+from yolo_edu.onnx_model import open_session
 
 WAYS = ("eager", "fused", "compiled", "fused, compiled", "onnxruntime")
 LATENCY_SIZE = 640
 CLOSE = 1e-3  # how far a way's rows may be from the eager ones, see `difference`
-
-
-class Decoded(nn.Module):
-    """Images (B, 3, H, W) → rows (B, N, 5 + K): the network with its decoding."""
-
-    def __init__(self, model: Detector) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model.decode(self.model(images))
 
 
 def settle(model: Detector, images: Tensor) -> Detector:
@@ -64,33 +52,15 @@ def onnx_session(model: Detector, images: Tensor) -> Callable[[Tensor], Tensor]:
     provider = "CUDAExecutionProvider" if images.device.type == "cuda" else "CPUExecutionProvider"
     if provider not in runtime.get_available_providers():
         raise RuntimeError(f"this onnxruntime has no {provider}")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    # Its threads go on spinning after a run, which would slow down whatever comes next.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                Decoded(model).eval(),
-                (images,),
-                path,
-                input_names=["images"],
-                output_names=["rows"],
-                opset_version=18,
-                dynamo=True,
-                verbose=False,
-            )
-        session = runtime.InferenceSession(str(path), options, providers=[provider])
+    exported = to_onnx(trace(prepared(model), images.shape[-1], fixed=True))
+    session = open_session(exported, provider=provider)
     return lambda x: torch.from_numpy(session.run(None, {"images": x.cpu().numpy()})[0])
 
 
 def prepare(way: str, model: Detector, images: Tensor) -> Callable[[Tensor], Tensor]:
     """A function images (1, 3, S, S) → rows (1, N, 5 + K) for one of `WAYS`."""
     if way == "onnxruntime":
-        return onnx_session(model.fuse(), images)
+        return onnx_session(model, images)
     network = Decoded(model.fuse() if "fused" in way else copy.deepcopy(model)).eval()
     return torch.compile(network) if "compiled" in way else network
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,10 @@ def what_to_train(parser: argparse.ArgumentParser) -> None:
 def to_train(args: argparse.Namespace) -> tuple[DataSpec, Detector, Recipe]:
     """What those flags ask for: data, network, recipe. Says what was taken over of --weights, and what not."""
     spec = read_spec(find_data(args.data))
+    for split in ("train", "val"):
+        spec.images(split)  # a missing one is said before a folder is made
+    for note in spec.notes:
+        print(note, file=sys.stderr)
     names = one_class(spec.names) if args.single_cls else spec.names
     model = _network(args, names)
     recipe = RECIPES[args.recipe]

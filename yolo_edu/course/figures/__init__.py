@@ -8,6 +8,8 @@ from yolo_edu.course.figures.assignment import *
 from yolo_edu.course.figures.augmentation import *
 from yolo_edu.course.figures.book import FIGURES, FOLDER, PHOTOS, write
 from yolo_edu.course.figures.boxes import *
+from yolo_edu.course.figures.capstone import *
+from yolo_edu.course.figures.clinic import *
 from yolo_edu.course.figures.convolution import *
 from yolo_edu.course.figures.csp import *
 from yolo_edu.course.figures.darknet import *
@@ -20,6 +22,7 @@ from yolo_edu.course.figures.maps import map_grid
 from yolo_edu.course.figures.neck import *
 from yolo_edu.course.figures.network import *
 from yolo_edu.course.figures.network_map import MAP_ALT, map_rows, network_map
+from yolo_edu.course.figures.own_data import *
 from yolo_edu.course.figures.spp import *
 from yolo_edu.course.figures.start import *
 from yolo_edu.course.figures.training import *

@@ -14,6 +14,8 @@ from yolo_edu.course.figures import (
     assignment,
     augmentation,
     boxes,
+    capstone,
+    clinic,
     convolution,
     csp,
     darknet,
@@ -22,6 +24,7 @@ from yolo_edu.course.figures import (
     losses,
     neck,
     network,
+    own_data,
     spp,
     start,
     training,
@@ -47,6 +50,9 @@ FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
     **losses.FIGURES,
     **augmentation.FIGURES,
     **training.FIGURES,
+    **clinic.FIGURES,
+    **own_data.FIGURES,
+    **capstone.FIGURES,
 }
 PHOTOS: dict[str, Callable[[], Figure]] = {**start.PHOTOS}
 

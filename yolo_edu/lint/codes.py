@@ -1,0 +1,55 @@
+"""The kinds of faults. The codes are for programs: they stay as they are, whatever the messages say."""
+
+CODES = {
+    # the YAML and its lists
+    "yaml": "what the YAML says was understood in another way than it is written",
+    "empty-split": "a split holds no image",
+    "no-boxes": "a split holds no box",
+    "empty-class": "a class has no box in a split",
+    "counted-from-1": "the classes seem to be counted from 1 instead of 0",
+    "imbalance": "a class has less than a tenth of the boxes of the most frequent one",
+    "small-objects": "many boxes are smaller than the finest stride at the training size",
+    "class-order": "classes.txt lists the names in another order than the YAML",
+    "class-names": "classes.txt lists other names than the YAML",
+    # label files
+    "label-folder": "a folder of labels does not exist",
+    "no-label-file": "an image has no label file",
+    "label-suffix": "the label file differs from the name looked for in the case of its letters",
+    "orphan-label": "a label file without an image",
+    "labels-unreadable": "a label file that the system does not let us read",
+    "encoding": "a label file that is UTF-16 or binary",
+    "crowded": "more boxes in an image than a detector gives out",
+    "column-order": "the columns seem to stand in another order than class cx cy w h",
+    # rows that cannot be read
+    "separator": "a comma or semicolon in a row",
+    "columns": "not five columns",
+    "not-a-number": "a column that is no number",
+    "class-number": "a class that is no whole number",
+    "class-range": "a class that the data set does not have",
+    "pixels": "coordinates in pixels",
+    "range": "coordinates outside [0, 1]",
+    "no-area": "a box without area",
+    # boxes that are legal and usually a mistake
+    "row-twice": "the same row twice",
+    "near-twice": "two boxes of one class at nearly the same place",
+    "contradiction": "two boxes of different classes at nearly the same place",
+    "over-border": "a box that reaches over the border of its image",
+    "whole-image": "a box that covers nearly the whole image",
+    "tiny-box": "a box of a few pixels at the training size",
+    # images
+    "image-missing": "an image that a list names and that does not exist",
+    "image-unreadable": "an image that the system does not let us read",
+    "image-empty": "an image file without content",
+    "image-cut": "an image whose end is missing",
+    "image-unknown": "a file that is no image, or of an unknown kind",
+    "image-suffix": "an image of another kind than its name says",
+    "image-mode": "an image with transparency, printing inks or more than 8 bits",
+    "image-turned": "an image that its EXIF tag turns",
+    "image-small": "an image smaller than the coarsest stride",
+    "image-shape": "an image that is much longer than wide",
+    # copies
+    "copy-across": "the same pixels in two splits",
+    "near-copy": "nearly the same image in two splits",
+    "same-scene": "images of the same scene in two splits",
+    "copy-within": "the same image twice in one split",
+}
