@@ -325,11 +325,11 @@ figures.show(
 # | [11 The loss](11_loss.ipynb) | box, objectness and class; the first loss predicted before it is run |
 # | [12 Data and augmentation](12_data_and_freebies.ipynb) | label files, letterbox, mosaic, MixUp: seen and measured |
 # | [13 The training loop](13_training_loop.ipynb) | optimizer, warm-up, averaging; a short real training |
-# | 14 The bug clinic | planted faults to find from curves and pictures |
-# | 15 Your own data | from a folder of photos to a trained detector |
-# | 16 Training in full | the capstone: a complete training and how to read it |
+# | [14 The bug clinic](14_bug_clinic.ipynb) | planted faults to find from curves and pictures |
+# | [15 Your own data](15_your_own_data.ipynb) | from a folder of photos to a trained detector |
+# | [16 Training in full](16_train_on_gpu.ipynb) | the capstone: a complete training and how to read it |
 #
-# 14 to 16 are not written yet. In a hurry? 00, 07, 08, 09, 11 and 13 make sense in this order.
+# In a hurry? 00, 07, 08, 09, 11 and 13 make sense in this order.
 #
 # ## 6 How to work
 # - **Predict, then run.** Write a number down before a cell reveals it. A wrong prediction teaches more than a right one.

@@ -998,4 +998,4 @@ quiz.ask(
 # Loshchilov, Hutter 2016, arXiv:1608.03983 (cosine) · Goyal et al. 2017, arXiv:1706.02677 (warm-up) · Micikevicius et al. 2017, arXiv:1710.03740 (mixed precision) ·
 # Loshchilov, Hutter 2017, arXiv:1711.05101 (AdamW)
 #
-# ← [12 Data and augmentation](12_data_and_freebies.ipynb) · **13 The training loop** · 14 The bug clinic →
+# ← [12 Data and augmentation](12_data_and_freebies.ipynb) · **13 The training loop** · [14 The bug clinic](14_bug_clinic.ipynb) →

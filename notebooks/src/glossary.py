@@ -142,3 +142,29 @@
 # | EMA | a moving average of the weights; it is what is evaluated and kept | [13](13_training_loop.ipynb) |
 # | AMP, mixed precision | the forward pass in 16 bits, weights and loss in 32 | [13](13_training_loop.ipynb) |
 # | overfitting | what is learned holds for the training photos only | [13](13_training_loop.ipynb) |
+# | twin (in the clinic) | the same training from the same start without the fault; a symptom counts only against it | [14](14_bug_clinic.ipynb) |
+# | symptom | what shows in curves and pictures; several faults can share one | [14](14_bug_clinic.ipynb) |
+# | sign | one measurement that speaks for one cause and against the others | [14](14_bug_clinic.ipynb) |
+# | oracle swap | one part of the answer is replaced by the truth; what mAP gains is what this part costs | [14](14_bug_clinic.ipynb) |
+# | localization error | the right class with a box that overlaps the object too little, IoU 0.1 to 0.5 | [14](14_bug_clinic.ipynb) |
+# | confusion (mistake) | a good box, IoU at least 0.5, with another object's name | [14](14_bug_clinic.ipynb) |
+# | duplicate | a second detection of an object that a better one has already | [14](14_bug_clinic.ipynb) |
+# | background error | a detection where no object is, IoU below 0.1 with all | [14](14_bug_clinic.ipynb) |
+# | data set YAML | the file that says where the photos are and which class is which number; labels are found by replacing `images` with `labels` | [15](15_your_own_data.ipynb) |
+# | EXIF orientation | a tag that says how to turn the stored pixels; boxes drawn without it fit another picture | [15](15_your_own_data.ipynb) |
+# | data leakage | the same or nearly the same photo in two splits, so that a score measures memory | [15](15_your_own_data.ipynb) |
+# | val and test split | val chooses epoch and settings; test measures once what was chosen | [15](15_your_own_data.ipynb) |
+# | transfer, fine-tuning | starting from numbers learned on other photos; what fits is copied, class rows by name | [15](15_your_own_data.ipynb) |
+# | freezing | rows that get no gradient and keep their BatchNorm statistics | [15](15_your_own_data.ipynb) |
+# | pickle | instructions that rebuild objects and can call any function while being read; old weights files are pickles | [15](15_your_own_data.ipynb) |
+# | safetensors | numbers and a text header; nothing in it can be executed | [15](15_your_own_data.ipynb) |
+# | ONNX | a network as a file that other programs run; it must be fed RGB, 0 to 1, letterboxed | [15](15_your_own_data.ipynb) |
+# | bootstrap | drawing the test photos again with replacement, to see how much a score hangs on which photos they are | [15](15_your_own_data.ipynb) |
+# | background photo | a photo with an empty label file: nothing here | [15](15_your_own_data.ipynb) |
+# | profile | which network, photo size and epochs a kind of machine is given | [16](16_train_on_gpu.ipynb) |
+# | relative change | length of the difference to the start, divided by the length of the start; says nothing about use | [16](16_train_on_gpu.ipynb) |
+# | linear probe | one linear function fitted to a layer's channels and judged on new photos; means little without an untrained control | [16](16_train_on_gpu.ipynb) |
+# | dead channel | a channel that says the same everywhere on all photos, zero or not | [16](16_train_on_gpu.ipynb) |
+# | pruning | cutting channels out, and usually training on afterwards | [16](16_train_on_gpu.ipynb) |
+# | network slimming | all channels ranked together by the absolute γ; in the paper after a penalty on γ and with training afterwards | [16](16_train_on_gpu.ipynb) |
+# | statistics taken anew | BatchNorm's mean and variance measured again after a change, without a training step | [16](16_train_on_gpu.ipynb) |
