@@ -7,7 +7,7 @@ share for which the linter gives exactly that code at exactly that place. Then s
 about them is a false alarm.
 
     python benchmarks/lint_fuzz.py                       5,000 label files, 500 images, 500 YAMLs
-    python benchmarks/lint_fuzz.py --labels 200 --images 40 --yamls 40 --planted 20 --out /tmp/fuzz.json
+    python benchmarks/lint_fuzz.py --labels 200 --images 40 --yamls 40 --planted 20 --out fuzz.json
 """
 
 import argparse

@@ -81,3 +81,58 @@ def test_exercises_and_widgets() -> None:
     slowest = max(widget["median_ms"] for widget in widgets)
     assert f"the slowest of the {len(widgets)} widgets redraws in {slowest} ms" in README
     assert {widget["lesson"] for widget in widgets} == {script.stem for script in lessons}
+
+
+def test_transfer() -> None:
+    rows = {row["way"]: row for row in json.loads((RESULTS / "transfer.json").read_text())["table"]}
+    measured = json.loads((RESULTS / "transfer.json").read_text())["setting"]
+    assert f"{measured['epochs']} epochs at {measured['image_size']} px" in README
+    words = {
+        "from scratch": "from scratch",
+        "all that fits": "with all that fits",
+        "backbone frozen": "with a frozen backbone",
+        "rates 0.1, 0.3, 1": "for backbone, neck and head",
+    }
+    for way, text in words.items():
+        assert f"{text} {rows[way]['median_map50']:.3f}" in README
+
+
+def test_the_linter_under_fire() -> None:
+    measured = json.loads((RESULTS / "lint_fuzz.json").read_text())
+    fuzzed, planted = measured["fuzzed"], measured["planted"]
+    assert fuzzed["labels"]["files"] == 5000
+    found = [kind["found"] == kind["planted"] for kind in planted.values()]
+    assert f"of {len(found)} kinds of planted faults {sum(found)} were always found" in README
+    (missed,) = (kind for kind in planted.values() if kind["found"] < kind["planted"])
+    assert f"in {missed['found']} of {missed['planted']} files" in README
+
+
+def test_export() -> None:
+    measured = json.loads((RESULTS / "onnx_parity.json").read_text())
+    assert len(measured["networks"]) == 10  # nine pairs and the shipped weights
+    for network in measured["networks"].values():
+        assert network["parity"]["of_image"] < 1e-4
+        assert network["parity"]["probability"] < 1e-4
+        assert network["detections"]["pytorch"] == network["detections"]["onnx"] > 0
+        assert network["detections"]["alone"] == 0
+
+
+def test_the_memory_of_detect() -> None:
+    measured = json.loads((RESULTS / "detect_memory.json").read_text())
+    assert f"Over {measured['images']:,} images" in README
+    assert measured["highest_mib"] - measured["lowest_mib"] < 14
+    assert abs(measured["mib_per_1000_images"]) < 0.5
+    assert measured["unreadable"] == measured["listed_at_the_end"]
+
+
+def test_the_oracle() -> None:
+    outputs = {row["name"]: row for row in json.loads((RESULTS / "oracle_swap.json").read_text())["outputs"]}
+    start = outputs["as it is"]
+    assert f"mAP50 goes from {start['map50']:.3f} to {outputs['class']['map50']:.3f}" in README
+    assert f"mAP50-95 from {start['map']:.3f} to {outputs['box']['map']:.3f}" in README
+
+
+def test_the_anchor_search() -> None:
+    cases = json.loads((RESULTS / "anchor_search.json").read_text())
+    golden = [case["seeds_at_golden_fitness"] for case in cases["cases"].values() if "golden" in case]
+    assert golden == [cases["seeds"]] * 3
