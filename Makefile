@@ -44,6 +44,9 @@ format: $(DEV) ## let ruff mend what it can
 
 notebooks: $(DEV) ## execute the lessons (some of them: make notebooks NAMES="00_start_here")
 	$(PY) notebooks/build.py $(NAMES)
+	@# The ledger reads the outputs, so it is written behind them.
+	$(PY) notebooks/ledger.py
+	$(PY) notebooks/build.py claims
 
 figures: $(COURSE) ## draw every figure in img/ again
 	$(PY) -m yolo_edu.course.figures
