@@ -701,8 +701,8 @@ print(f"IoU of the surest box with the ace: {overlap[0]:.2f} with its own anchor
 assert overlap[1] < overlap[0]
 
 # %% [markdown]
-# The article's `--noautoanchor` switches the automatic search off. It belongs to the training script of its time, which searched unless told otherwise (its limit was 0.99). `yolo-edu train` never changes
-# anchors by itself, so it has no such flag. To look at your labels, run `yolo-edu anchors DATA.yaml --img-size 256`; to use other anchors, write them into a model YAML for `--cfg`.
+# The article's `--noautoanchor` switches the automatic search off. The training script of its time searched where the best possible recall was below 0.99; release 7.0 and `yolo-edu train` do so below
+# 0.98, and keep anchors that reach it. To look at your labels, run `yolo-edu anchors DATA.yaml --img-size 256`; `--write-cfg my.yaml` writes other anchors into a model YAML for `--cfg`.
 #
 # ## Quiz
 

@@ -83,7 +83,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ),
         (groups("group[i] = group[j] = min(group[i], group[j])"), r"those that were joined with them before"),
         (groups("group[j] = group[i]"), r"leaves the group it was in"),
-        (groups("group = [group[i] if g == group[j] else g for g in group]"), r"called by its \*smallest\* photo"),
+        (groups("group = [group[i] if g == group[j] else g for g in group]"), r"called by its \*lowest\* index"),
         (groups(JOINED, "[sorted(set(group)).index(g) for g in group]"), r"you counted them 0, 1, 2"),
         (groups(JOINED, "len(set(group))"), r"how many groups there are"),
         (groups(JOINED, "group[1:]"), r"expected shape"),

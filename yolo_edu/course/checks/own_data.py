@@ -181,11 +181,11 @@ def scene_groups(function: Callable[[int, Pairs], list[int]]) -> Callable[[int, 
         ),
         Mistake(
             relabel_all,
-            "the groups are right, but not their numbers: a group is called by its *smallest* photo.",
+            "the groups are right, but not their numbers: a group is called by its *lowest* index.",
         ),
         Mistake(
             numbered,
-            "the groups are right, but you counted them 0, 1, 2 … A group is called by its smallest photo.",
+            "the groups are right, but you counted them 0, 1, 2 … A group is called by its lowest index.",
         ),
         Mistake(
             lambda count, pairs: len(set(_scene_groups(count, pairs))),

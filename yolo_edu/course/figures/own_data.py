@@ -1,23 +1,37 @@
-"""Figures of lesson 15: the way from a folder to a detector, rows that a new head takes over, measured starts."""
+"""Figures of lesson 15: the way from a folder to a detector, doubtful photos, rows of a new head, measured starts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image  # matplotlib brings it
+from torch import Tensor
 
 from yolo_edu.boxes import cxcywh_to_xyxy, scale_boxes
 from yolo_edu.commands import anchors, detect, doctor, export, lint, test, train
 from yolo_edu.course.figures.augmentation_photos import PhotoPanel, photo_panels
 from yolo_edu.course.figures.diagram import GRAY, INK, PLAIN, arrow, canvas, hex_color, label, tile
+from yolo_edu.course.figures.head_photos import size_cloud
 from yolo_edu.files import read_image
 from yolo_edu.lint.pictures import Suspect
 from yolo_edu.model import YOLOv5v6
 from yolo_edu.transfer import prediction_tensors, transfer
 
-__all__ = ["head_row_pairs", "rows_taken_over", "start_dots", "suspect_panels", "way_to_a_detector"]
+__all__ = [
+    "fitting_sizes",
+    "head_row_pairs",
+    "labeled_photos",
+    "rows_taken_over",
+    "start_dots",
+    "suspect_panels",
+    "turned_point",
+    "way_to_a_detector",
+]
 
 # --- the way ---------------------------------------------------------------------------------------------
 
@@ -60,8 +74,13 @@ def way_to_a_detector() -> Figure:
     return figure
 
 
+# --- photos ---------------------------------------------------------------------------------------------
+
+SIDE = 2.6  # inches of a photo's width
+
+
 def suspect_panels(suspects: Sequence[Suspect]) -> Figure:
-    """Photos that the linter doubts side by side: the box that is meant solid, the other rows dashed."""
+    """Photos that the linter doubts: the box that is meant solid, other rows dashed; beside it a second photo meant."""
     panels = []
     for fault, seen, box in suspects:
         image = read_image(seen.image)
@@ -71,7 +90,72 @@ def suspect_panels(suspects: Sequence[Suspect]) -> Figure:
         solid, dashed = (scale_boxes(cxcywh_to_xyxy(b), width, height) for b in (meant, others))
         title = f"{fault.code}\n{seen.image.stem}"
         panels.append(PhotoPanel(title, image, solid if len(solid) else None, None, dashed if len(dashed) else None))
-    return photo_panels(panels, columns=5)
+        if fault.other is not None:
+            panels.append(PhotoPanel(f"{fault.code}: the other\n{fault.other.stem}", read_image(fault.other)))
+    return photo_panels(panels, columns=3, side=SIDE)
+
+
+def labeled_photos(photos: Mapping[str, tuple[Path, Path | None]]) -> Figure:
+    """Photos side by side, each with the rows of a label file, or without boxes.
+
+    Args:
+        photos: title → photo, label file (`class cx cy w h`, normalized) or None.
+    """
+    panels = []
+    for title, (photo, labels) in photos.items():
+        image, boxes = read_image(photo), None
+        if labels is not None:
+            rows = [[float(v) for v in line.split()[1:]] for line in labels.read_text().splitlines()]
+            boxes = scale_boxes(cxcywh_to_xyxy(torch.tensor(rows).reshape(-1, 4)), image.shape[2], image.shape[1])
+        panels.append(PhotoPanel(title, image, boxes))
+    return photo_panels(panels, columns=len(panels), side=SIDE)
+
+
+def turned_point(photo: Path, x: float, y: float) -> Figure:
+    """One point on the pixels as a file stores them, and on the upright photo that its EXIF orientation 6 asks for.
+
+    Args:
+        photo: with orientation 6: turned by 90 degrees to the right it stands upright.
+        x, y: normalized to the stored pixels.
+    """
+    with Image.open(photo) as stored:
+        lying = torch.from_numpy(np.asarray(stored.convert("RGB")).copy()).permute(2, 0, 1)  # PIL leaves the tag alone
+    places = {"as stored": (lying, x, y), "turned as the tag says": (read_image(photo), 1 - y, x)}
+    sides = [image.shape[2] / image.shape[1] for image, _, _ in places.values()]
+    figure, axes = plt.subplots(1, 2, figsize=(7.4, 4.2), layout="constrained", width_ratios=sides)
+    for ax, (title, (image, across, down)) in zip(axes, places.items(), strict=True):
+        height, width = image.shape[1:]
+        ax.imshow(image.permute(1, 2, 0).numpy())
+        ax.set_title(title, fontsize=11)
+        ax.set(xticks=[], yticks=[])
+        ax.set_xlabel("x →", fontsize=11)
+        ax.set_ylabel("← y", fontsize=11)
+        px, py = across * width, down * height
+        ax.plot([0, px, px], [py, py, 0], color="white", linewidth=1.4, linestyle="--")
+        ax.plot(px, py, "o", color=hex_color(5), markeredgecolor="white", markersize=10)
+        note = f"({across:.2f}, {down:.2f})"
+        ha, room = ("left", 9) if across < 0.6 else ("right", -9)
+        ax.annotate(
+            note,
+            (px, py),
+            (room, -16),
+            textcoords="offset points",
+            ha=ha,
+            fontsize=12,
+            bbox={"facecolor": "white", "edgecolor": INK, "pad": 2},
+        )
+    plt.close(figure)
+    return figure
+
+
+def fitting_sizes(panels: Mapping[str, tuple[Tensor, Mapping[str, Tensor]]]) -> Figure:
+    """`size_cloud` of a small data set: darker dots, and axes that begin where boxes and anchors do."""
+    figure = size_cloud(panels)
+    least = min(values.min().item() for sizes, sets in panels.values() for values in (sizes, *sets.values()))
+    for ax in figure.axes:
+        ax.collections[0].set(sizes=[16], alpha=0.75)
+        ax.set(xlim=(0.7 * least, 900), ylim=(0.7 * least, 900))
+    return figure
 
 
 # --- rows of the head -----------------------------------------------------------------------------------
@@ -142,7 +226,11 @@ def start_dots(measured: Mapping[str, Any]) -> Figure:
     ax.set_yticks(range(len(rows)), [row["way"] for row in rows], fontsize=11)
     ax.invert_yaxis()
     ax.set_xlim(left=0)
-    ax.set_xlabel("mAP50 (upright stroke: after a fifth of the epochs)", fontsize=11)
+    ax.set_xlabel(
+        "mAP50 · mark: median, line: range of the seeds · upright stroke: median after a fifth of the epochs\n"
+        "gray band: the range from scratch",
+        fontsize=10,
+    )
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="#e6e6e6")
     ax.set_axisbelow(True)
