@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from yolo_edu import loss
+from yolo_edu import doctor, loss
 from yolo_edu.assign import assign
 from yolo_edu.course.clinic import FAULTS, HEALTHY, PATIENTS, SIGNS, Ward
 from yolo_edu.course.clinic.parts import PixelAnchors, blue_for_red, sigmoid_twice, still_training
+from yolo_edu.data import collate
 from yolo_edu.files import read_labels
 from yolo_edu.model import YOLOv5v6
 from yolo_edu.model.detect import Detect
@@ -100,6 +101,20 @@ def test_the_module_is_whole_again_afterwards(name: str) -> None:
     with FAULTS[name].in_place():
         pass
     assert (loss.assign, loss.objectness_target, Ema.update) == before
+
+
+def test_one_batch_by_heart_stumbles_over_an_objectness_of_one() -> None:
+    """As the lesson says of the doctor's fourth check: the twin passes, patient G does not."""
+    ward, losses = replace(Ward(), photos=8), {}
+    for name in ("healthy", "objectness"):
+        parts = FAULTS.get(name, HEALTHY)
+        batch = collate([*ward.train_data(parts)], ward.size)
+        with parts.in_place():
+            values, _ = doctor.overfit(
+                ward.network(0, parts), batch, ward.recipe(parts), device=torch.device("cpu"), steps=40
+            )
+        losses[name] = sum(values[-5:]) / 5 / values[0]
+    assert losses["healthy"] < doctor.OVERFIT < losses["objectness"]
 
 
 def test_no_warm_up_begins_with_a_whole_step() -> None:

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent
 
 
 def read_measured(name: str) -> dict[str, Any]:
-    """The result of a benchmark: "freebies" is what `benchmarks/freebies.py` wrote; so "ablations", "clinic", "transfer".
+    """The result of a benchmark: "freebies" is what `benchmarks/freebies.py` wrote, and so on.
 
     Raises:
         ValueError: no such result is shipped.
