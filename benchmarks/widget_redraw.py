@@ -4,7 +4,7 @@
     python benchmarks/widget_redraw.py 05_spp          one
 
 A move is the time from setting a control's value to its new page, in this process, without a browser: the part
-that the course's code answers for. Two threads. Prints milliseconds (median and worst) and writes
+that the course's code answers for. One thread. Prints milliseconds (median and worst) and writes
 benchmarks/results/widget_redraw.json, where lessons that were not asked for keep what was measured before.
 """
 
@@ -91,7 +91,7 @@ def moves(explorer: frame.Explorer) -> list[float]:
 
 def main() -> int:
     names = sys.argv[1:]
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     rows = []
     for script in sorted((NOTEBOOKS / "src").glob("[0-9]*.py")):
         if names and script.stem not in names:

@@ -250,6 +250,17 @@ def test_a_repaired_photo_is_shown_as_it_is_now(tmp_path: Path, shown: list[str]
     assert "1 box, in pixels at training size 128: penguin" in after
 
 
+def test_a_photo_that_is_gone_is_said_to_be(tmp_path: Path, shown: list[str]) -> None:
+    checks.somebodys_export(tmp_path)
+    (tmp_path / "visit.yaml").write_text(YAML)
+    spec = read_spec(tmp_path / "visit.yaml")
+    explorer = widgets.label_inspector(examine(spec, 128), spec.names)
+    for image in tmp_path.glob("images/*/*"):
+        image.unlink()
+    explorer.controls["photo"].value = 2
+    assert "has been moved or deleted since" in explorer.view.value
+
+
 # --- the oracles of the exercises, and what the prose says ------------------------------------------------
 
 

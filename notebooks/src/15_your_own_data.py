@@ -380,9 +380,9 @@ assert SCENE == 0.7
 torn = [(i, j) for i, j in pairs if photos[i].parent != photos[j].parent]
 print(f"{len(photos)} photos, {len(pairs)} pairs that belong together; the export tears {len(torn)} of them apart")
 assert torn
-i, j = max(torn, key=lambda pair: likeness[pair])
+alike = sorted(max(torn, key=lambda pair: likeness[pair]), key=lambda k: photos[k].parent.name)  # train, val
 figures.show(
-    figures.labeled_photos({f"{photos[k].parent.name}: {photos[k].stem}": (photos[k], None) for k in (i, j)}),
+    figures.labeled_photos({f"{photos[k].parent.name}: {photos[k].stem}": (photos[k], None) for k in alike}),
     alt="Two photos of one scene, nearly the same view, that the export put into train and val",
     photos=True,
     dpi=90,
@@ -866,11 +866,9 @@ assert abs(again.map50 - whole) < 0.02
 # | the result | the same with `--task test`, once |
 # | use | `yolo-edu detect --weights …/best.safetensors --source FOLDER` |
 # | elsewhere | `yolo-edu export --weights …/best.safetensors` |
-
-# %%
-scratch.cleanup()
-
-# %% [markdown]
+#
+# (The scratch folder goes when this kernel ends; until then the label inspector reads its photos.)
+#
 # ## Quiz
 
 # %%

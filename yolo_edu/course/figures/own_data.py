@@ -154,7 +154,7 @@ def fitting_sizes(panels: Mapping[str, tuple[Tensor, Mapping[str, Tensor]]]) -> 
     least = min(values.min().item() for sizes, sets in panels.values() for values in (sizes, *sets.values()))
     for ax in figure.axes:
         ax.collections[0].set(sizes=[16], alpha=0.75)
-        ax.set(xlim=(0.7 * least, 900), ylim=(0.7 * least, 900))
+        ax.set(xlim=(0.7 * least, 500), ylim=(0.7 * least, 500))
     return figure
 
 
@@ -227,8 +227,8 @@ def start_dots(measured: Mapping[str, Any]) -> Figure:
     ax.invert_yaxis()
     ax.set_xlim(left=0)
     ax.set_xlabel(
-        "mAP50 · mark: median, line: range of the seeds · upright stroke: median after a fifth of the epochs\n"
-        "gray band: the range from scratch",
+        "mAP50. Mark: median; line: range of the seeds; gray band: range from scratch\n"
+        "upright stroke: median after a fifth of the epochs",
         fontsize=10,
     )
     ax.spines[["top", "right"]].set_visible(False)

@@ -87,6 +87,14 @@ def _outline(box: Box, color: str, rim: str, name: str, *, dashed: bool, width: 
     )
 
 
+def _frame(words: str) -> str:
+    """In place of a picture."""
+    return (
+        f'<div style="width:{SHOWN}px;height:200px;border:1px dashed {INK};display:flex;align-items:center;'
+        f'justify-content:center">{html.escape(words)}</div>'
+    )
+
+
 def label_inspector(found: Examination, names: Sequence[str], *, start: str = ALL, photo: int = 1) -> Explorer:
     """Photos with their boxes and what the linter says about them, filtered by fault, class and size.
 
@@ -141,14 +149,13 @@ def label_inspector(found: Examination, names: Sequence[str], *, start: str = AL
 
     def _picture(one: Seen, faults: Sequence[Fault], seen: str) -> str:
         loaded = None
+        if not one.image.is_file():
+            return _frame(f"{one.image.name} has been moved or deleted since")
         if not isinstance(one.look, Fault):
             small = seen != VIEWS[0]
             loaded = _pixels(one.image, one.image.stat().st_mtime_ns, size if small else 0)
         if loaded is None:
-            return (
-                f'<div style="width:{SHOWN}px;height:200px;border:1px dashed {INK};display:flex;align-items:center;'
-                f'justify-content:center">{html.escape(one.image.name)} cannot be read</div>'
-            )
+            return _frame(f"{one.image.name} cannot be read")
         source, w, h = loaded
         scale = SHOWN / max(w, h)
         width, height = w * scale, h * scale
