@@ -164,6 +164,9 @@ def test_what_the_prose_says_of_the_starts() -> None:
     assert measured["table"][0]["way"] == "from scratch"
     assert len({row["runs"] for row in measured["table"]}) == 1
     assert measured["table"][0]["runs"] > 1  # "several seeds each"
+    ways = ["from scratch", "all that fits", "backbone only", "backbone frozen", "backbone and neck frozen"]
+    assert [row["way"] for row in measured["table"]] == [*ways, "rates 0.1, 0.3, 1"]
+    assert (measured["setting"]["epochs"], measured["setting"]["image_size"]) == (15, 192)
 
 
 def test_suspects_are_drawn_with_their_box(found: Examination) -> None:
@@ -172,6 +175,43 @@ def test_suspects_are_drawn_with_their_box(found: Examination) -> None:
     for ax, suspect in zip(figure.axes, chosen, strict=False):
         assert ax.get_title() == f"{suspect.fault.code}\n{suspect.seen.image.stem}"
         assert len(ax.patches) == (suspect.box is not None) + len(suspect.seen.rows)
+
+
+def test_a_second_photo_is_shown_beside_the_first(found: Examination) -> None:
+    (copy,) = [s for s in suspects(found) if s.fault.code == "near-copy"]
+    titles = [ax.get_title() for ax in figures.suspect_panels([copy]).axes]
+    assert titles[:2] == ["near-copy\nIMG_2323_sent", "near-copy: the other\nIMG_2323"]
+
+
+def test_labeled_photos_have_the_rows_of_the_file(folder: Path) -> None:
+    photo, labels = folder / "images/train/IMG_2339.jpg", folder / "labels/train/IMG_2340.txt"
+    bare, drawn = figures.labeled_photos({"bare": (photo, None), "drawn": (photo, labels)}).axes
+    x, y, w, h = (float(v) for v in labels.read_text().split()[1:])
+    assert not bare.patches
+    (box,) = drawn.patches
+    height, width = decode_image(photo).shape[:2]  # type: ignore[union-attr]
+    expected = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
+    assert (*box.get_xy(), box.get_width(), box.get_height()) == pytest.approx(expected, abs=0.01)
+
+
+def test_the_turned_point_shows_the_same_pixel(folder: Path) -> None:
+    axes = figures.turned_point(folder / "images/train/IMG_2351.jpg", 0.38, 0.77).axes
+    colors = []
+    for ax in axes:
+        pixels = ax.images[0].get_array()
+        assert pixels is not None
+        (px,), (py,) = ax.lines[1].get_data()
+        colors.append(torch.tensor(pixels[int(py) - 3 : int(py) + 4, int(px) - 3 : int(px) + 4].mean((0, 1))))
+        at = f"({px / pixels.shape[1]:.2f}, {py / pixels.shape[0]:.2f})"
+        assert at in [text.get_text() for text in ax.texts]
+    assert (colors[0] - colors[1]).abs().max() < 8
+
+
+def test_fitting_axes_hold_every_box_and_anchor() -> None:
+    sizes, anchors = torch.tensor([[5.0, 9.0], [300.0, 200.0]]), torch.full((3, 3, 2), 40.0)
+    for ax in figures.fitting_sizes({"a": (sizes, {"s": anchors}), "b": (sizes, {"s": anchors})}).axes:
+        assert ax.get_xlim()[0] < 5
+        assert ax.get_xlim()[1] > 300
 
 
 # --- the widget -----------------------------------------------------------------------------------------
@@ -250,15 +290,21 @@ def test_a_repaired_photo_is_shown_as_it_is_now(tmp_path: Path, shown: list[str]
     assert "1 box, in pixels at training size 128: penguin" in after
 
 
-def test_a_photo_that_is_gone_is_said_to_be(tmp_path: Path, shown: list[str]) -> None:
+@pytest.mark.parametrize("held", [100, 0])
+def test_photos_that_are_moved_afterwards(
+    held: int, tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read stays; what was not is said to be gone."""
+    monkeypatch.setattr("yolo_edu.course.widgets.own_data.HELD", held)
     checks.somebodys_export(tmp_path)
     (tmp_path / "visit.yaml").write_text(YAML)
     spec = read_spec(tmp_path / "visit.yaml")
-    explorer = widgets.label_inspector(examine(spec, 128), spec.names)
+    explorer = widgets.label_inspector(examine(spec, 128), spec.names, start="class: penguin")
     for image in tmp_path.glob("images/*/*"):
         image.unlink()
-    explorer.controls["photo"].value = 2
-    assert "has been moved or deleted since" in explorer.view.value
+    explorer.controls["photo"].value = 3
+    assert ("has been moved or deleted since" in explorer.view.value) == (held == 0)
+    assert ("data:image" in explorer.view.value) == (held > 0)
 
 
 # --- the oracles of the exercises, and what the prose says ------------------------------------------------

@@ -799,6 +799,8 @@ figures.show(
 print("detections:", *(len(d.boxes) for d in seen), "| true boxes:", *(len(s.boxes) for s in samples))
 
 # %% [markdown]
+# Where several boxes lie on one animal, they overlap by less than an IoU of 0.45: suppression takes them for different objects. Tighter boxes would overlap more.
+#
 # The next step is not a longer training but the dashed arrow of the first figure: sort what it gets wrong. A sure detection without a label is often a label that somebody forgot. A whole kind of photo that fails asks for more photos of that kind.
 #
 # ## 13 For other programs: ONNX

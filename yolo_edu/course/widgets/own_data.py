@@ -23,6 +23,7 @@ from yolo_edu.lint.reading import Seen
 __all__ = ["inspected_photos", "label_inspector"]
 
 SHOWN = 380  # CSS pixels of the picture's long side
+HELD = 100  # photos that stay in memory; of a larger set the others are read when they are shown
 SMALL = 16  # pixels at the training size: "small" in the filter
 ALL, NO_BOX, SMALL_BOX = "all photos", "without a box", f"with a box under {SMALL} px"
 FAULT_COLOR = "#d55e00"
@@ -110,6 +111,10 @@ def label_inspector(found: Examination, names: Sequence[str], *, start: str = AL
     chosen = inspected_photos(found, names)
     start = start if start in chosen else ALL
     size = found.image_size
+    stamps = {one.image: one.image.stat().st_mtime_ns for one in chosen[ALL] if not isinstance(one.look, Fault)}
+    for image in [*stamps][:HELD]:  # read now: a lesson may move them afterwards
+        for side in (0, size):
+            _pixels(image, stamps[image], side)
     folders = len({one.image.parent.parent for one in chosen[ALL]})
 
     def where(path: Path) -> str:
@@ -149,11 +154,11 @@ def label_inspector(found: Examination, names: Sequence[str], *, start: str = AL
 
     def _picture(one: Seen, faults: Sequence[Fault], seen: str) -> str:
         loaded = None
-        if not one.image.is_file():
-            return _frame(f"{one.image.name} has been moved or deleted since")
         if not isinstance(one.look, Fault):
             small = seen != VIEWS[0]
-            loaded = _pixels(one.image, one.image.stat().st_mtime_ns, size if small else 0)
+            loaded = _pixels(one.image, stamps[one.image], size if small else 0)
+            if loaded is None and not one.image.is_file():
+                return _frame(f"{one.image.name} has been moved or deleted since")
         if loaded is None:
             return _frame(f"{one.image.name} cannot be read")
         source, w, h = loaded
