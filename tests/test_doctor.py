@@ -1,5 +1,6 @@
 """The doctor: a sound set-up passes, and each planted fault is found by the check that is meant for it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,10 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 1
     assert f"{label}:1" in capsys.readouterr().out
     assert RECIPES["short"].image_size != 96
+
+
+@pytest.mark.parametrize(("step", "words"), [(0.5, "40 seconds"), (3.0, "4 minutes")])
+def test_short_trainings_are_told_in_seconds(step: float, words: str) -> None:
+    """10 epochs of 64 images in batches of 8 are 80 steps."""
+    finding = doctor._duration([step, step, 99.0], 64, replace(RECIPES["short"], epochs=10, batch=8))
+    assert finding.measured.endswith(f"take at least {words}")

@@ -239,12 +239,13 @@ def _overfitting(losses: Sequence[float]) -> Finding:
 def _duration(seconds: Sequence[float], images: int, recipe: Recipe) -> Finding:
     step = statistics.median(seconds)
     rate = recipe.batch / step
-    minutes = recipe.epochs * images / rate / 60
+    whole = recipe.epochs * images / rate
+    time_needed = f"{whole / 60:.0f} minutes" if whole >= 120 else f"{whole:.0f} seconds"
     return Finding(
         "speed",
         True,
         f"{rate:.0f} images/s at {recipe.image_size} px without augmentation: {recipe.epochs} epochs of {images:,} "
-        f"images take at least {minutes:.0f} minutes",
+        f"images take at least {time_needed}",
     )
 
 

@@ -664,7 +664,7 @@ for r in (r for r in starts if "frozen" in r["way"]):
 # Read these lines before you choose; the last two are the verdict on freezing. The scores are low: five classes, small objects at 192 pixels, 15 epochs. They cannot be compared with section 10, where photos with small boxes are left out: compare ways, not values. The differences hold for this pair of data sets, this small network and this few epochs; with other photos, a longer training or weights of a large data set such as COCO the differences can be others. That is not measured here.
 #
 # ## 8 Before the training: the doctor
-# Lesson 13 introduced the doctor. Here it examines our data with our start: do all labels survive the way there and back, does an anchor take each box, can one batch be learned by heart? (Its last line rounds to whole minutes.)
+# Lesson 13 introduced the doctor. Here it examines our data with our start: do all labels survive the way there and back, does an anchor take each box, can one batch be learned by heart?
 
 # %%
 start = "--data visit.yaml --weights cards_n.safetensors --img-size 160 --batch-size 8 --epochs 36"
@@ -728,7 +728,7 @@ line = f"train {start} --seed 0 --name visit --evaluate-every 6 --precision floa
 assert yolo_edu(line) == 0
 
 # %% [markdown]
-# What can be expected of so little? Boxes that are roughly in place, not more. mAP50-95 asks for tight boxes and stays low. The **best** epoch is chosen on val, by 0.1 mAP50 + 0.9 mAP50-95, as in the releases; so it need not be the one with the highest mAP50. A training in full is [lesson 16](16_train_on_gpu.ipynb).
+# What can be expected of so little? Boxes that are roughly in place, not more. mAP50-95 asks for tight boxes and stays low. The **best** epoch is chosen on val, by 0.1 mAP50 + 0.9 mAP50-95; so it need not be the one with the highest mAP50. A training in full is [lesson 16](16_train_on_gpu.ipynb).
 #
 # The run's folder holds everything: `config.json` (all settings), `results.csv`, `best.safetensors`, `last.pt` (to go on), and a page with all pictures.
 
